@@ -21,7 +21,7 @@ from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namesp
 from provisioner.doors import ApiDoor, Door, host_doors
 from provisioner.errors import BadInput, LabError
 from provisioner.home import find_home
-from provisioner.stepping import complete_key, find_loop, render_list, render_rehearsal, render_waiting
+from provisioner.stepping import complete_key, find_loop, render_list, render_rehearsal, render_waiting, spell_wait
 
 Object = dict[str, Any]
 
@@ -177,7 +177,7 @@ def _confirmed() -> bool:
 
 def _told(outcome: Object) -> str:
     seconds = f" in {outcome['seconds'] * 1000:.0f} ms" if outcome.get("seconds") is not None else ""
-    again = f"; comes back in {outcome['again']:.1f} s" if outcome.get("again") is not None else ""
+    again = f"; comes back in {spell_wait(outcome['again'])}" if outcome.get("again") is not None else ""
     if outcome["error"]:
         return f"[red]{outcome['key']}: {outcome['result']}{seconds}: {outcome['error']}[/]; it backs off"
     return f"[green]{outcome['key']}: {outcome['result']}[/]{seconds}{again}"

@@ -9,19 +9,28 @@ from rich.table import Table
 from rich.text import Text
 
 from apimachinery.meta.changes import find_changes
+from apimachinery.meta.times import human_duration
 from provisioner.errors import BadInput
 
 Object = dict[str, Any]
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _COLOURS = {"POST": "green", "PUT": "yellow", "PATCH": "yellow", "DELETE": "red"}
+_SHORT = {
+    "rs": "replicaset", "rc": "replicationcontroller", "deploy": "deployment", "sts": "statefulset", "ds": "daemonset",
+    "cj": "cronjob", "hpa": "horizontal-pod-autoscaler", "pdb": "disruption", "quota": "resourcequota",
+    "ns": "namespace", "ep": "endpoint", "sa": "serviceaccount", "pv": "persistentvolume-binder",
+    "pvc": "persistentvolume-binder", "gc": "garbage-collector", "csr": "certificatesigningrequest",
+}  # fmt: skip
 _NO_OBJECT: Object = {}  # the key names none: it is a round over many
 _CHANGES_MAX = 12
 """Changed fields of one write that are shown."""
 
 
 def find_loop(word: str, names: Sequence[str]) -> str:
-    """The loop that `word` names: all of a name, without its -controller, or its beginning. Raises BadInput."""
+    """The loop that `word` names: all of a name, without its -controller, its beginning, or as kubectl shortens what it
+    is about. Raises BadInput."""
+    word = _SHORT.get(word, word)
     for fits in (
         lambda name: name in (word, f"{word}-controller"),
         lambda name: name.startswith(word.removesuffix("s")),
@@ -31,7 +40,7 @@ def find_loop(word: str, names: Sequence[str]) -> str:
             return found[0]
         if found:
             raise BadInput([f"step: {word!r} may be {', '.join(found)}"])
-    raise BadInput([f"step: there is no loop {word!r}; there are: {', '.join(names)}"])
+    raise BadInput([f"step: there is no loop {word!r}; kubelab step --list names them"])
 
 
 def complete_key(key: str, loop: Object, namespace: str) -> str:
@@ -61,9 +70,14 @@ def _next(loop: Object) -> str:
 
 def _later(later: Object) -> str:
     failed = f" (failed {later['failures']}×)" if later["failures"] else ""
-    when = "when something changes" if later["after"] is None else f"in {later['after']:.1f} s"
+    when = "when something changes" if later["after"] is None else f"in {spell_wait(later['after'])}"
     refused = f" (refused by {', '.join(later['refused'])})" if later.get("refused") else ""
     return f"{later['key']} {when}{refused or failed}"
+
+
+def spell_wait(seconds: float) -> str:
+    """How long until a turn: tenths of seconds matter only while they pass before one's eyes."""
+    return f"{seconds:.1f} s" if seconds < 120 else human_duration(seconds)
 
 
 def render_waiting(loop: Object) -> list[Text]:
@@ -87,7 +101,7 @@ def render_rehearsal(loop: str, told: Object) -> Iterator[Any]:
         colour = "yellow" if event["type"] == "Warning" else "dim"
         yield Text(f"  event {event['reason']}: {event['message']}", style=colour)
     if told["again"] is not None:
-        yield Text(f"  and would come back in {told['again']:.1f} s", style="dim")
+        yield Text(f"  and would come back in {spell_wait(told['again'])}", style="dim")
     if told["error"]:
         yield Text(f"  and would fail: {told['error']}", style="red")
 

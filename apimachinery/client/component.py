@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 Lease = tuple[float, float, float]
 DEFAULT_LEASE: Lease = (15.0, 10.0, 2.0)
 DEFAULT_LEASE_NAMESPACE = "kube-system"
+_JITTER = 1.2  # client-go waits up to so many retry periods
 _LEASE = {
     "--leader-elect-lease-duration": "how long the lease holds when it is not renewed (15s)",
     "--leader-elect-renew-deadline": "how long the leader tries to renew it; less than that (10s)",
@@ -161,11 +162,12 @@ def read_flags(
         problems.add("--secure-port", f"{args.secure_port} is not a port (0 to 65535)")
     if (args.tls_cert_file is None) != (args.tls_private_key_file is None):
         problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
+    leads = leader_elect if args.leader_elect is None else args.leader_elect
     return {
         "client": _client(args.kubeconfig or kubeconfig, problems),
         "kubeconfig": args.kubeconfig or kubeconfig or "",
-        "leader_elect": leader_elect if args.leader_elect is None else args.leader_elect,
-        "leader_lease": _lease(args, problems, leader_lease),
+        "leader_elect": leads,
+        "leader_lease": _lease(args, problems, leader_lease, leads=leads),
         "lease_name": args.leader_elect_resource_name,
         "lease_namespace": args.leader_elect_resource_namespace,
         "bind_address": args.bind_address,
@@ -228,7 +230,7 @@ def positive_seconds(args: argparse.Namespace, flag: str, problems: Problems) ->
     return seconds
 
 
-def _lease(args: argparse.Namespace, problems: Problems, otherwise: Lease) -> Lease:
+def _lease(args: argparse.Namespace, problems: Problems, otherwise: Lease, *, leads: bool) -> Lease:
     found = list(otherwise)
     for place, flag in enumerate(_LEASE):
         text = given(args, flag)
@@ -239,6 +241,21 @@ def _lease(args: argparse.Namespace, problems: Problems, otherwise: Lease) -> Le
                 problems.add(flag, str(error))
                 return otherwise
     lease, renew, retry = found
-    if not lease > renew > retry > 0:
-        problems.add("--leader-elect-lease-duration", f"{lease:g} s > {renew:g} s > {retry:g} s > 0 does not hold")
+    if leads:
+        _check_lease(lease, renew, retry, problems)
     return lease, renew, retry
+
+
+def _check_lease(lease: float, renew: float, retry: float, problems: Problems) -> None:
+    """The sentences of k8s.io/component-base/config/validation, and of client-go's elector."""
+    said = {"leaseDuration": lease, "renewDeadline": renew, "retryPeriod": retry}
+    shown = {name: times.format_duration(seconds) for name, seconds in said.items()}
+    for name, seconds in said.items():
+        if seconds <= 0:
+            problems.add(f"leaderElection.{name}", f"Invalid value: {shown[name]}: must be greater than zero")
+    if lease <= renew:
+        told = f"Invalid value: {shown['renewDeadline']}: must be greater than `RenewDeadline`"
+        problems.add("leaderElection.leaseDuration", told)
+    elif renew <= _JITTER * retry:
+        told = "renewDeadline must be greater than retryPeriod*JitterFactor"
+        problems.add("couldn't create leader elector", told)

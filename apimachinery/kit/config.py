@@ -30,7 +30,11 @@ class Problems:
         self._found: list[str] = []
 
     def add(self, where: str, what: str) -> None:
-        self._found.append(f"{where}: {what}")
+        self.tell(f"{where}: {what}")
+
+    def tell(self, problem: str) -> None:
+        """What says itself where it is."""
+        self._found.append(problem)
 
     def __bool__(self) -> bool:
         return bool(self._found)

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 from apimachinery.kit import collector, logs, process, trust
 from apimachinery.kit.config import or_exit
-from apimachinery.kit.tasks import run_daemon
+from apimachinery.kit.tasks import problems_logged, run_daemon
 from controlplane.controllers import config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the controllers until SIGTERM; returns the exit code (1: the configuration is wrong)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with or_exit("kube-controller-manager"):
+    logs.setup()  # for what is said of the command line
+    with or_exit("kube-controller-manager"), problems_logged():
         options = config.parse(arguments)
     logs.setup(options.verbosity)
     process.set_title("kube-controller-manager", arguments)

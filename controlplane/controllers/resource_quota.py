@@ -76,6 +76,13 @@ def lowers(quota: Object, status: Object) -> bool:
     return any(name in after and after[name] < amount for name, amount in before.items())
 
 
+def limiting(quota: Object, abouts: Iterable[About]) -> Object:
+    """The quota as if it limited nothing but these resources."""
+    names = {name for about in abouts for name in evaluator(*about).resources(quota["spec"]["hard"])}
+    hard = {name: limit for name, limit in quota["spec"]["hard"].items() if name in names}
+    return {**quota, "spec": {**quota["spec"], "hard": hard}}
+
+
 class ResourceQuotaController:
     """Reconciles quotas by namespace and name."""
 
@@ -110,8 +117,10 @@ class ResourceQuotaController:
         if quota is None or objects.is_deleting(quota):
             self._put_off.pop(key, None)
             return None
+        abouts = counted_resources((quota.get("spec") or {}).get("hard") or {})
+        quota = await self._begin(quota, abouts)
         content = {}
-        for about in counted_resources((quota.get("spec") or {}).get("hard") or {}):
+        for about in abouts:
             informer = await self._informer(about)
             if informer is not None:
                 content[about] = informer.lister.list(namespace)
@@ -133,6 +142,22 @@ class ResourceQuotaController:
                     raise
         self._queue.add_after(key, RESYNC)
         return None
+
+    async def _begin(self, quota: Object, abouts: Iterable[About]) -> Object:
+        """Of a new quota, what can be counted is limited before anybody is asked about the rest: until its status says
+        what is limited, admission lets everything pass."""
+        at_hand = [each for each in abouts if each in self._informers and self._informers[each].has_synced]
+        if (quota.get("status") or {}).get("hard") is not None or not at_hand or len(at_hand) == len(set(abouts)):
+            return quota
+        part = limiting(quota, at_hand)
+        content = {each: self._informers[each].lister.list(objects.namespace(quota)) for each in at_hand}
+        status = plan_status(part, compute_usage(part, content, self._clock.now()))
+        try:
+            return await self._client.update(RESOURCEQUOTAS, {**quota, "status": status}, "status")
+        except ApiError as error:
+            if is_conflict(error) or is_not_found(error):
+                return quota
+            raise
 
     async def _informer(self, about: About) -> Informer | None:
         """The informer of a resource that a quota names; None when nobody serves it."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from apimachinery.client.component import ComponentConfig, flag_parser, read_flags
 from apimachinery.kit.config import Problems
@@ -19,7 +20,10 @@ DEFAULT_PORT = 10259
 
 @dataclass(frozen=True, slots=True)
 class SchedulerConfig(ComponentConfig):
-    """What `wire.build` needs. delay_cache: who does not lead follows nothing (delayCacheUntilActive)."""
+    """What `wire.build` needs. delay_cache: who does not lead follows nothing (delayCacheUntilActive).
+
+    said: the configuration file as it stands. write_to: where the whole configuration is to be written.
+    """
 
     profiles: tuple[Profile, ...] = (Profile(),)
     percentage_of_nodes_to_score: int = 0
@@ -27,16 +31,27 @@ class SchedulerConfig(ComponentConfig):
     backoffs: Backoffs = DEFAULT_BACKOFFS
     delay_cache: bool = False
     lease: LeaseAt = DEFAULT_LEASE_AT
+    said: Mapping[str, Any] = field(default_factory=dict)
+    write_to: Path | None = None
 
 
 def parse(argv: Sequence[str]) -> SchedulerConfig:
     """Read the command line. Raises ConfigError with every problem; SystemExit for --help and --version."""
     parser = flag_parser("kube-scheduler", "Binds pending pods to nodes.", DEFAULT_PORT)
     parser.accept({"pod-max-in-unschedulable-pods-duration": duration})
-    parser.add_argument("--config", type=Path, help="a KubeSchedulerConfiguration file; flags win over it")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="a KubeSchedulerConfiguration file: --kubeconfig is ignored beside it, --leader-elect… win over it",
+    )
+    parser.add_argument("--write-config-to", type=Path, help="write the configuration in force to this file, and end")
     args = parser.read(argv)
     problems = Problems()
-    file = read_file(args.config, problems) if args.config is not None else FileConfig()
+    file = FileConfig()
+    if args.config is not None:
+        file = read_file(args.config, problems)
+        problems.raise_if_any()
+        args.kubeconfig = None  # of the command line, only what concerns the lease counts beside a file
     component = read_flags(
         args,
         problems,
@@ -52,6 +67,8 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
         extenders=file.extenders,
         backoffs=file.backoffs,
         delay_cache=file.delay_cache,
+        said=file.said,
+        write_to=args.write_config_to,
         lease=LeaseAt(
             args.leader_elect_resource_namespace or file.lease.namespace,
             args.leader_elect_resource_name or file.lease.name,

@@ -8,21 +8,43 @@ from itertools import pairwise
 from typing import Any
 
 from apimachinery.api.validation import scheduling
+from apimachinery.kit.config import Problems
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path
 from controlplane.scheduler.config_fields import Fields
 from controlplane.scheduler.profiles import Candidates, Fit, Profile, Spread, spread_constraint
 
 _META = ("apiVersion", "kind")
+_GROUP = "kubescheduler.config.k8s.io"
 
 
 def read_arguments(fields: Fields, path: str, said: Mapping[str, Any], profile: Profile) -> Profile:
-    """The profile with one entry of `pluginConfig`."""
+    """The profile with one entry of `pluginConfig`. The arguments are decoded by themselves, as an object of a kind."""
+    fields.only(path, said, ("name", "args"))
     name, args = fields.text("name", said, path), fields.object("args", said, path)
-    where = f"{path}.args"
+    inner = Fields(invalid := Problems(), f"{path}.args", f"{name}Args")
+    decoding = f"decoding .{path}"
     kind = args.get("kind")
     if kind not in (None, f"{name}Args"):
-        fields.problems.add(f"{where}.kind", f'must be "{name}Args", not "{kind}"')
+        names = f"of type {name}Args.{_GROUP}, got {kind}.{_GROUP}"
+        fields.wrong.append(f"{decoding}: args for plugin {name} were not {names}")
+        return profile
+    profile = _arguments(inner, name, path, args, profile)
+    for each in invalid:
+        if name == "NodeResourcesFit":  # alone looks at its arguments itself, when it is made
+            making = f'creating profile for scheduler name {profile.scheduler_name}: initializing plugin "{name}"'
+            each = f"initializing profiles: {making}: {each.removeprefix(f'{path}.args.')}"
+        fields.problems.tell(each)
+    for each in inner.wrong:
+        fields.wrong.append(f"{decoding}: decoding args for plugin {name}: {each}")
+    if inner.unknown:
+        told = f"decoding args for plugin {name}: strict decoding error: {', '.join(inner.unknown)}"
+        fields.unknown.append(f"{decoding}: strict decoding error: {told}")
+    return profile
+
+
+def _arguments(fields: Fields, name: str, path: str, args: Mapping[str, Any], profile: Profile) -> Profile:
+    where = f"{path}.args"
     match name:
         case "DefaultPreemption":
             return replace(profile, candidates=_candidates(fields, where, args))
@@ -43,7 +65,7 @@ def read_arguments(fields: Fields, path: str, said: Mapping[str, Any], profile: 
         case "PodTopologySpread":
             return replace(profile, spread=_spread(fields, where, args))
         case "VolumeBinding":
-            fields.only(where, args, (*_META, "bindTimeoutSeconds"))
+            fields.only(where, args, (*_META, "bindTimeoutSeconds"), unsupported=("shape",))
             words = "invalid BindTimeoutSeconds, should not be a negative value"
             seconds = fields.number("bindTimeoutSeconds", args, 0, path=where, default=600, words=words)
             return replace(profile, bind_timeout=float(seconds))

@@ -57,7 +57,7 @@ def _extender(fields: Fields, path: str, said: Mapping[str, Any], seen: set[str]
 
     fields.only(path, said, _FIELDS)
     tls = fields.object("tlsConfig", said, path)
-    fields.only(f"{path}.tlsConfig", tls, _TLS)
+    fields.only(f"{path}.tlsConfig", tls, _TLS, unsupported=("serverName", "certData", "keyData"))
     url, https = fields.text("urlPrefix", said, path), fields.switch("enableHTTPS", said, path)
     if not url.startswith(("http://", "https://")):
         fields.problems.add(f"{path}.urlPrefix", f'Invalid value: "{url}": must be an http or https URL')

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ _FIELDS = (
     "extenders", "leaderElection", "parallelism", "percentageOfNodesToScore", "podInitialBackoffSeconds",
     "podMaxBackoffSeconds", "profiles",
 )  # fmt: skip
+_CONNECTION = ("acceptContentTypes", "burst", "contentType", "kubeconfig", "qps")
 _ELECTION = (
     "leaseDuration", "renewDeadline", "retryPeriod", "leaderElect", "resourceLock", "resourceName", "resourceNamespace",
 )  # fmt: skip
@@ -40,7 +41,7 @@ DEFAULT_LEASE_AT = LeaseAt()
 
 @dataclass(frozen=True, slots=True)
 class FileConfig:
-    """What the file says; None or empty where it says nothing."""
+    """What the file says; None or empty where it says nothing. said: all of it, as it stands there."""
 
     kubeconfig: str = ""
     leader_elect: bool | None = None
@@ -51,6 +52,7 @@ class FileConfig:
     extenders: tuple[ExtenderConfig, ...] = ()
     backoffs: Backoffs = DEFAULT_BACKOFFS
     delay_cache: bool = False
+    said: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def read_file(path: Path, problems: Problems) -> FileConfig:
@@ -59,24 +61,48 @@ def read_file(path: Path, problems: Problems) -> FileConfig:
 
     doubled: list[str] = []
     try:
-        document = load(path.read_bytes(), doubled)
+        text = path.read_bytes()
+        document = load(text, doubled)
     except OSError as error:
-        problems.add(str(path), error.strerror or str(error))
+        problems.add(f"open {path}", (error.strerror or str(error)).lower())
         return FileConfig()
     except BadYaml as error:
-        problems.add(str(path), str(error))
+        problems.tell(str(error))
         return FileConfig()
-    if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
-        problems.add(str(path), f"not a {KIND} of {API_VERSION}")
+    document = document if isinstance(document, dict) else {}
+    if told := _of_another_kind(document, text):
+        problems.tell(told)
         return FileConfig()
-    if doubled:
-        problems.add(str(path), f"strict decoding error: {unmarshal_errors(doubled)}")
-    return read_document(document, problems)
+    return read_document(document, problems, [unmarshal_errors(doubled)] if doubled else [])
 
 
-def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig:
-    """The configuration in a document of the right kind; everything that is wrong with it goes to `problems`."""
-    fields = Fields(problems)
+def _of_another_kind(document: Mapping[str, Any], text: bytes) -> str:
+    for key, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+        if not document.get(key):
+            return f"Object '{shown}' is missing in '{text.decode(errors='replace')}'"
+    kind, version = document["kind"], document["apiVersion"]
+    if (version, kind) == (API_VERSION, KIND):
+        return ""
+    known = f'no kind "{kind}" is registered for version "{version}"'
+    return f'{known} in scheme "pkg/scheduler/apis/config/scheme/scheme.go:30"'
+
+
+def read_document(document: Mapping[str, Any], problems: Problems, doubled: Sequence[str] = ()) -> FileConfig:
+    """The configuration in a document of the right kind. What cannot be decoded goes to `problems`, or else what is
+    known upstream and not followed here, and what is invalid. doubled: what is wrong with its keys."""
+    fields = Fields(found := Problems())
+    config = _read(fields, document)
+    strict = [*fields.unknown, *doubled]
+    if fields.wrong or strict:
+        for each in fields.wrong or [f"strict decoding error: {', '.join(strict)}"]:
+            problems.tell(each)
+    else:
+        for each in found:
+            problems.tell(each)
+    return config
+
+
+def _read(fields: Fields, document: Mapping[str, Any]) -> FileConfig:
     fields.only("", document, _FIELDS)
     # One thread decides here, whatever is said; it is checked all the same.
     fields.number("parallelism", document, 1, default=16, words="should be an integer value greater than zero")
@@ -88,11 +114,11 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
     profiles = tuple(_profile(fields, *each) for each in said) or (Profile(),)
     for where, one in said:
         if len(said) > 1 and not one.get("schedulerName"):
-            problems.add(f"{where}.schedulerName", "Required value")
+            fields.problems.add(f"{where}.schedulerName", "Required value")
     names = [profile.scheduler_name for profile in profiles]
     for index, name in enumerate(names):
         if name in names[:index]:
-            problems.add(f"profiles[{index}].schedulerName", f'Duplicate value: "{name}"')
+            fields.problems.add(f"profiles[{index}].schedulerName", f'Duplicate value: "{name}"')
     extenders = read_extenders(fields, document)
     ignored = frozenset(name for each in extenders for name in each.ignored)
     election = fields.object("leaderElection", document)
@@ -101,8 +127,11 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
         fields.seconds(name, election, "leaderElection", default=usual, words="must be greater than zero")
         for name, usual in zip(times, DEFAULT_LEASE, strict=True)
     )
+    connection = fields.object("clientConnection", document)
+    fields.only("clientConnection", connection, _CONNECTION)
+    fields.number("burst", connection, 0, path="clientConnection", words="must be non-negative")
     return FileConfig(
-        kubeconfig=fields.text("kubeconfig", fields.object("clientConnection", document), "clientConnection"),
+        kubeconfig=fields.text("kubeconfig", connection, "clientConnection"),
         leader_elect=election.get("leaderElect"),
         leader_lease=(lease, renew, retry),
         lease=_lease_at(fields, election),
@@ -111,12 +140,14 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
         extenders=extenders,
         backoffs=_backoffs(fields, document),
         delay_cache=fields.switch("delayCacheUntilActive", document),
+        said=document,
     )
 
 
 def _lease_at(fields: Fields, election: Mapping[str, Any]) -> LeaseAt:
     path, usual = "leaderElection", DEFAULT_LEASE_AT
     fields.only(path, election, _ELECTION)
+    fields.switch("leaderElect", election, path)
     lock = fields.text("resourceLock", election, path) or "leases"
     if lock != "leases" and election.get("leaderElect") is not False:
         told = f'Invalid value: "{lock}": resourceLock value must be "leases"'

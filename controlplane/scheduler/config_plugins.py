@@ -7,7 +7,7 @@ only together with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from controlplane.scheduler.profiles import DEFAULT_FILTERS, DEFAULT_SCORES, Pro
 _WEIGHTS = dict(DEFAULT_SCORES)
 _VOLUMES = ("VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone")
 # What stands where in upstream's default profile of 1.32.
-_POINTS: dict[str, tuple[str, ...]] = {
+POINTS: dict[str, tuple[str, ...]] = {
     "preEnqueue": ("SchedulingGates",),
     "queueSort": ("PrioritySort",),
     "preFilter": (
@@ -36,29 +36,31 @@ _POINTS: dict[str, tuple[str, ...]] = {
     "bind": ("DefaultBinder",),
     "postBind": (),
 }  # fmt: skip
-_KNOWN = frozenset(name for names in _POINTS.values() for name in names)
+_PLUGIN = ("name", "weight")
+_KNOWN = frozenset(name for names in POINTS.values() for name in names)
 # The points around another, at which nothing can be missing of what stands at that one.
 _AROUND = {"preFilter": "filter", "reserve": "filter", "preBind": "filter", "preScore": "score"}
 
 
 def read_plugins(fields: Fields, path: str, said: Mapping[str, Any], profile: Profile) -> Profile:
     """The profile with what `said`, its `plugins`, disables and enables: at every point first, then at each."""
-    fields.only(path, said, ("multiPoint", *_POINTS))
-    chosen = {point: dict.fromkeys(names) for point, names in _POINTS.items()}
+    fields.only(path, said, ("multiPoint", *POINTS))
+    chosen = {point: dict.fromkeys(names) for point, names in POINTS.items()}
     weights = dict(_WEIGHTS)
-    for point in ("multiPoint", *_POINTS):
-        _choose(fields, f"{path}.{point}", point, fields.object(point, said, path), chosen, weights)
     name = profile.scheduler_name
+    where = f"initializing profiles: creating profile for scheduler name {name}"
+    for point in ("multiPoint", *POINTS):
+        for told in _choose(fields, f"{path}.{point}", point, fields.object(point, said, path), chosen, weights):
+            fields.problems.add(where, told)
     if not chosen["queueSort"]:
         words = f'only one queue sort plugin required for profile with scheduler name "{name}", but got 0'
-        fields.problems.add(f"{path}.queueSort", words)
+        fields.problems.add(where, words)
     if not chosen["bind"]:
-        words = f'at least one bind plugin is needed for profile with scheduler name "{name}"'
-        fields.problems.add(f"{path}.bind", words)
+        fields.problems.add(where, f'at least one bind plugin is needed for profile with scheduler name "{name}"')
     if not chosen["preEnqueue"]:
         fields.problems.add(f"{path}.preEnqueue", "scheduling gates are always heeded here")
     for point, around in _AROUND.items():
-        for lacking in _POINTS[point]:
+        for lacking in POINTS[point]:
             if lacking in chosen[around] and lacking not in chosen[point]:
                 words = f'plugin "{lacking}" cannot be disabled here while it is enabled at {around}'
                 fields.problems.add(f"{path}.{point}.disabled", words)
@@ -77,38 +79,36 @@ def _choose(
     said: Mapping[str, Any],
     chosen: dict[str, dict[str, None]],
     weights: dict[str, int],
-) -> None:
-    """Disabled first, then enabled, as upstream: `*` takes all away."""
+) -> Iterator[str]:
+    """Disabled first, then enabled, as upstream: `*` takes all away, and a name that there is none of nothing."""
     fields.only(path, said, ("enabled", "disabled"))
-    points = tuple(_POINTS) if point == "multiPoint" else (point,)
+    points = tuple(POINTS) if point == "multiPoint" else (point,)
     for where, one in fields.objects("disabled", said, path):
+        fields.only(where, one, _PLUGIN)
         name = fields.text("name", one, where)
-        if name != "*" and not _exists(fields, where, point, name):
-            continue
         for each in points:
             chosen[each] = {} if name == "*" else {key: None for key in chosen[each] if key != name}
     seen: set[str] = set()
     for where, one in fields.objects("enabled", said, path):
+        fields.only(where, one, _PLUGIN)
         name = fields.text("name", one, where)
-        if not _exists(fields, where, point, name):
+        if name not in _KNOWN:
+            yield f'{_kind(point)} "{name}" does not exist'
             continue
         if name in seen:
-            fields.problems.add(f"{where}.name", f'plugin "{name}" already registered as "{_kind(point)}"')
+            yield f'plugin "{name}" already registered as "{_kind(point)}"'
         seen.add(name)
-        offered = [each for each in points if name in _POINTS[each]]
+        offered = [each for each in points if name in POINTS[each]]
         if not offered:
-            fields.problems.add(f"{where}.name", f'plugin "{name}" does not extend {_kind(point)} plugin')
+            yield f'plugin "{name}" does not extend {_kind(point)} plugin'
         for each in offered:
             chosen[each][name] = None
+        weight = fields.number("weight", one, 0, path=where)
         if "score" in offered:
-            weights[name] = fields.number("weight", one, 0, path=where) or _WEIGHTS[name]
-
-
-def _exists(fields: Fields, where: str, point: str, name: str) -> bool:
-    if name not in _KNOWN:
-        fields.problems.add(f"{where}.name", f'{_kind(point)} "{name}" does not exist')
-    return name in _KNOWN
+            weights[name] = weight or 1  # whatever the usual one is
 
 
 def _kind(point: str) -> str:
+    """Go's type. What stands everywhere is looked for first where pods are looked at first."""
+    point = "preFilter" if point == "multiPoint" else point
     return f"{point[0].upper()}{point[1:]}Plugin"

@@ -12,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Struct
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 MAX_BINDINGS = 32
 # Stands for "there was no node to ask" among the refusing plugins: any change may help.
 _NO_NODES = "NoNodes"
+_NOBODY = Preemption(None)  # is evicted
 
 
 class _Tried(Struct, gc=False):
@@ -54,6 +56,16 @@ class _Tried(Struct, gc=False):
     result: str
     attempt: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """Where a pod would go, or why nowhere, whom it would evict, and the patch of its status that would say so."""
+
+    decision: Decision
+    message: str = ""
+    preemption: Preemption = _NOBODY
+    status: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ScheduleOne:
@@ -89,12 +101,22 @@ class ScheduleOne:
         """The keys of the pods that are being decided about, or bound."""
         return sorted(self._working)
 
-    def consider(self, pod: PodInfo) -> tuple[Decision, int]:
-        """The decision about a pod as it would be now, and of how many nodes; nothing comes of it."""
-        snapshot = self._cache.snapshot()
+    def consider(self, pod: PodInfo) -> Considered:
+        """What would be decided about a pod now, and done; nothing comes of it, and no extender is asked."""
+        snapshot, framework = self._cache.snapshot(), self._frameworks[pod.scheduler_name]
         same = random.Random()
         same.setstate(self._rng.getstate())
-        return self._decide(self._frameworks[pod.scheduler_name], pod, snapshot, same), len(snapshot)
+        decision = self._decide(framework, pod, snapshot, same)
+        if decision.node is not None:
+            return Considered(decision)
+        preemption = _NOBODY
+        if len(snapshot) and framework.preempts:
+            nominated = self._nominator.nominated()
+            preemption = plan_preemption(
+                framework, pod, snapshot, decision.refusals, self._violating, self._start, nominated
+            )
+        message = fit_error(len(snapshot), decision.refusals, preemption.message)
+        return Considered(decision, message, preemption, self._telling.waiting(pod, message, preemption.nominated))
 
     async def step(self, key: str = "") -> dict[str, Any]:
         """Schedule the next pod (or that of `key`), even while the queue is held; {} when there is none."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from apimachinery.controller.glassbox import describe_queue
-from controlplane.scheduler.decision import Decision
-from controlplane.scheduler.messages import fit_error
+from apimachinery.meta import pods
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.queue import SchedulingQueue
-from controlplane.scheduler.schedule_one import ScheduleOne
+from controlplane.scheduler.schedule_one import Considered, ScheduleOne
 
 Object = dict[str, Any]
 
@@ -41,15 +41,15 @@ class SchedulerLoop:
         queued = self._queue.peek(key)
         if queued is None:
             return {}
-        decision, nodes = self._loop.consider(queued.pod)
-        return {"key": queued.pod.key, **_told(queued.pod, decision, nodes)}
+        return {"key": queued.pod.key, **_told(queued.pod, self._loop.consider(queued.pod))}
 
     async def step(self, key: str) -> Object:
         """See Loop.step."""
         return await self._loop.step(key)
 
 
-def _told(pod: PodInfo, decision: Decision, nodes: int) -> Object:
+def _told(pod: PodInfo, considered: Considered) -> Object:
+    decision = considered.decision
     meta = pod.pod["metadata"]
     about = {
         "kind": "Pod",
@@ -59,15 +59,19 @@ def _told(pod: PodInfo, decision: Decision, nodes: int) -> Object:
     }
     writes: list[Object] = []
     events: list[Object] = []
-    path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
     if decision.node is not None:
         target = {"apiVersion": "v1", "kind": "Node", "name": decision.node}
-        writes.append({"method": "POST", "path": f"{path}/binding", "body": {"target": target}})
+        writes.append({"method": "POST", "path": f"{_path(pod)}/binding", "body": {"target": target}})
         message = f"Successfully assigned {pod.key} to {decision.node}"
         events.append({"type": "Normal", "reason": "Scheduled", "message": message})
     else:
-        message = fit_error(nodes, decision.refusals, "")
-        events.append({"type": "Warning", "reason": "FailedScheduling", "message": message})
+        events.append({"type": "Warning", "reason": "FailedScheduling", "message": considered.message})
+        writes += _waiting(pod, considered)
+        victims = considered.preemption.victims
+        for victim in victims.pods if victims is not None else ():
+            writes.append({"method": "DELETE", "path": _path(victim), "body": None})
+            message = f"Preempted by pod {pod.uid} on node {victims.node if victims is not None else ''}"
+            events.append({"type": "Normal", "reason": "Preempted", "message": message})
     scores = dict(zip(decision.scores.nodes, decision.scores.totals, strict=True))
     refused = {
         name: {"plugin": verdict.plugin, "reasons": list(verdict.reasons)}
@@ -82,3 +86,27 @@ def _told(pod: PodInfo, decision: Decision, nodes: int) -> Object:
         "again": None,
         "error": "",
     }
+
+
+def _waiting(pod: PodInfo, considered: Considered) -> Iterator[Object]:
+    """That the pod waits, and for which node, where its status does not say so yet."""
+    if not considered.status:
+        return
+    name = {"kind": "Pod", "metadata": {"name": pod.name}}
+    before: Object = {"nominatedNodeName": pod.nominated_node or None}
+    after: Object = {"nominatedNodeName": considered.status.get("nominatedNodeName", before["nominatedNodeName"])}
+    for condition in considered.status.get("conditions") or ():
+        old = pods.condition(pod.pod, condition["type"]) or {}
+        before |= {condition["type"]: old.get("status"), "message": old.get("message")}
+        after |= {condition["type"]: condition["status"], "message": condition["message"]}
+    yield {
+        "method": "PATCH",
+        "path": f"{_path(pod)}/status",
+        "body": {"status": considered.status},
+        "before": {**name, "status": before},
+        "after": {**name, "status": after},
+    }
+
+
+def _path(pod: PodInfo) -> str:
+    return f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"

@@ -40,7 +40,7 @@ class Telling:
         """It waits, for room on the node `nominated` or, if that is "", for no node; None leaves that as it is. False
         when the pod is gone. Raises ApiError or ApiUnreachable."""
         self.complain(pod, message)
-        status = self._waiting(pod, "Unschedulable", message, nominated)
+        status = self.waiting(pod, message, nominated)
         try:
             if status:
                 await self._patch(pod, {"status": status})
@@ -91,6 +91,10 @@ class Telling:
         note = f"Preempted by pod {pod.uid} on node {node}"
         recorder = self._recorders[pod.scheduler_name]
         recorder.event(victim.pod, "Normal", "Preempted", "Preempting", note, related=pod.pod)
+
+    def waiting(self, pod: PodInfo, message: str, nominated: str | None) -> Object:
+        """What `refused` writes: a patch of the pod's status."""
+        return self._waiting(pod, "Unschedulable", message, nominated)
 
     async def _patch(self, pod: PodInfo, body: Object) -> None:
         await self._client.patch(PODS, pod.name, body, pod.namespace, kind="strategic", subresource="status")

@@ -18,6 +18,7 @@ from apimachinery.api.catalogue import (
     PERSISTENTVOLUMES,
     PODDISRUPTIONBUDGETS,
     PODS,
+    RESOURCEQUOTAS,
 )
 from apimachinery.kit.metrics import REGISTRY
 from apimachinery.meta import objects, pods, times
@@ -285,3 +286,26 @@ async def test_claims_and_volumes_in_use_stay(cluster: Simulation) -> None:
     await client.delete(PODS, "holder", "default")
     await gone(cluster, PERSISTENTVOLUMECLAIMS, "used", "default")
     await gone(cluster, PERSISTENTVOLUMES, "used", None)
+
+
+async def test_what_a_quota_can_count_at_once_is_limited_before_the_rest_is_looked_for(cluster: Simulation) -> None:
+    """Until a quota's status says what is limited, everything passes."""
+    hard = {"pods": "1", "count/secrets": "9"}
+    made = await cluster.client.create(
+        RESOURCEQUOTAS,
+        {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "few", "namespace": "default"},
+            "spec": {"hard": hard},
+        },
+    )
+    said: list[Object] = []
+    async with asyncio.timeout(60):
+        async for event in cluster.client.watch(
+            RESOURCEQUOTAS, "default", resource_version=objects.resource_version(made)
+        ):
+            said.append(event.object["status"]["hard"])
+            if said[-1] == hard:
+                break
+    assert said == [{"pods": "1"}, hard]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import subprocess
@@ -129,16 +130,40 @@ def test_the_scheduler_decides_when_told(plane: ControlPlane) -> None:
 
     refusal = wait_until("pod and node are seen", refused)["worker-1"]
     assert (refusal["plugin"], "Insufficient cpu" in refusal["reasons"]) == ("NodeResourcesFit", True)
+    foretold = told(plane, "scheduler", "rehearse", "default/alone")
+    done = step(plane, "scheduler", "alone", "--yes")
+    assert done["outcome"]["result"] == f"not scheduled: {foretold['events'][0]['message']}"
+    (condition,) = plane.get("pod", "alone")["status"]["conditions"]
+    (write,) = foretold["writes"]
+    assert write["path"].endswith("/pods/alone/status")
+    assert write["after"]["status"]["message"] == condition["message"]
 
     status = {"status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "9"}}}
     headers = {"Content-Type": "application/merge-patch+json"}
     assert plane.request("PATCH", "/api/v1/nodes/worker-1/status", status, headers=headers).code == 200
-    wait_until("room", lambda: told(plane, "scheduler", "rehearse", "default/alone")["writes"])
+
+    def binds() -> bool:
+        writes = told(plane, "scheduler", "rehearse", "default/alone").get("writes") or ()
+        return any(each["path"].endswith("/binding") for each in writes)
+
+    wait_until("room", binds)
     done = step(plane, "scheduler", "alone", "--yes")
     assert done["rehearsal"]["key"] == "default/alone"
     assert done["rehearsal"]["writes"][0]["body"]["target"]["name"] == "worker-1"
     assert done["outcome"]["result"] == "bound to worker-1", (plane.get("events"), plane.log)
     assert plane.get("pod", "alone")["spec"]["nodeName"] == "worker-1"
+
+    important = copy.deepcopy(pod)
+    important["metadata"]["name"] = "important"
+    important["spec"] |= {"priorityClassName": "system-node-critical"}
+    important["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "3"
+    assert plane.request("POST", "/api/v1/namespaces/default/pods", important).code == 201
+    wait_until("it is seen", lambda: told(plane, "scheduler", "rehearse", "default/important").get("writes"))
+    done = step(plane, "scheduler", "important", "--yes")
+    waits, evicts = done["rehearsal"]["writes"]
+    assert (waits["after"]["status"]["nominatedNodeName"], evicts["method"]) == ("worker-1", "DELETE")
+    assert evicts["path"].endswith("/pods/alone")
+    assert plane.get("pod", "alone")["metadata"]["deletionTimestamp"]
     told(plane, "scheduler", "resume")
 
 

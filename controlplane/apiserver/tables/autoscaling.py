@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from controlplane.apiserver.registry.autoscalers import to_v2
 from controlplane.apiserver.tables.columns import NONE, UNKNOWN, UNSET, Cell, Object, Printer, age, columns, name, spec
 from controlplane.apiserver.tables.columns import state as state_of
 
@@ -20,7 +21,8 @@ _SOURCES = {
 
 
 def print_autoscaler(obj: Object, now: datetime) -> list[Cell]:
-    """In the words of autoscaling/v2; a v1 object is shown by its one target."""
+    """In the words of autoscaling/v2, in whichever version it is asked for."""
+    obj = _whole(obj) if obj.get("apiVersion") == "autoscaling/v1" else obj
     scaler, target, least = spec(obj), spec(obj).get("scaleTargetRef") or {}, spec(obj).get("minReplicas")
     return [
         name(obj),
@@ -37,12 +39,22 @@ def print_scale(obj: Object, now: datetime) -> list[Cell]:
     return [name(obj), spec(obj).get("replicas") or 0, state_of(obj).get("replicas") or 0, age(obj, now)]
 
 
+def _whole(obj: Object) -> Object:
+    """Of version 1 in version 2; the target of CPU, which stands apart there, where its current value does."""
+    found = to_v2(obj)
+    metrics: list[Any] = found["spec"]["metrics"]
+    if spec(obj).get("targetCPUUtilizationPercentage") is None:
+        return found
+    for position, each in enumerate(state_of(found).get("currentMetrics") or ()):
+        current = each.get("resource") or {}
+        if current.get("name") == "cpu" and "averageUtilization" in (current.get("current") or {}):
+            metrics.insert(position, metrics.pop())
+            break
+    return found
+
+
 def _targets(obj: Object) -> str:
     specs, statuses = spec(obj).get("metrics") or [], state_of(obj).get("currentMetrics") or []
-    wanted = spec(obj).get("targetCPUUtilizationPercentage")
-    if wanted is not None:
-        now = state_of(obj).get("currentCPUUtilizationPercentage")
-        return f"cpu: {UNKNOWN if now is None else f'{now}%'}/{wanted}%"
     if not specs:
         return NONE
     shown = [

@@ -161,9 +161,8 @@ def _less(pod: PodInfo, name: str, amount: int, free: int) -> Change | None:
             for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
                 ((container.get("resources") or {}).get("requests") or {}).pop(name, None)
 
-    return Change(
-        f"{name} request ≤ {spelled(name, free)} (it asks {spelled(name, amount)})", "", 1 - free / amount, edit
-    )
+    words = f"{name} request ≤ {spelled(name, free)}" if free else f"it asked for no {name}"
+    return Change(f"{words} (it asks {spelled(name, amount)})", "", 1 - free / amount, edit)
 
 
 def spelled(resource: str, amount: int) -> str:

@@ -114,6 +114,9 @@ def _conclusion(pod: PodInfo, report: Report) -> str:
             return f"{' and '.join(report.best)} have the highest score: one of them by lot."
         return f"{report.best[0]} has the highest score."
     if report.suggestion is None:
+        everywhere = {verdict.reasons for one in report.nodes for verdict in one.refusals if verdict.whole_pod}
+        if everywhere:
+            return f"It is no matter of nodes: {'; '.join('; '.join(reasons) for reasons in sorted(everywhere))}."
         return "No change of the pod or of one node that we know of would let it in."
     changes = report.suggestion.changes
     return f"It would fit {report.suggestion.node} if {' and '.join(change.words for change in changes)}."

@@ -139,8 +139,9 @@ class PodTopologySpread:
         ]
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
-        """Pods of the pod's namespace that a constraint counts, its own labels, nodes whose labels or taints changed,
-        and nodes that are gone: with the last one of it goes a domain, perhaps the emptiest."""
+        """Pods of the pod's namespace that a constraint counts, its own labels, and among nodes that have every key of
+        its hard constraints those whose labels or taints changed and those that are gone: with its last one goes a
+        domain, perhaps the emptiest."""
         if change.what is What.ITSELF:
             return relabelled(change)
         if not pod.spread_constraints:
@@ -152,10 +153,11 @@ class PodTopologySpread:
                 for p in seen
                 for c in pod.spread_constraints
             )
-        if change.what is What.NODE_DELETE and isinstance(change.old, NodeInfo):
-            labels = change.old.labels
-            return all(constraint.topology_key in labels for constraint in pod.spread_constraints if constraint.hard)
-        return node_facts_changed(change, lambda node: (node.labels, node.taints))
+        keys = [constraint.topology_key for constraint in pod.spread_constraints if constraint.hard]
+        nodes = [node for node in (change.old, change.new) if isinstance(node, NodeInfo)]
+        if not any(all(key in node.labels for key in keys) for node in nodes):
+            return False  # in no domain before or after
+        return change.what is What.NODE_DELETE or node_facts_changed(change, lambda node: (node.labels, node.taints))
 
     def _constraints(self, pod: PodInfo, snapshot: Snapshot) -> Sequence[SpreadConstraint]:
         if pod.spread_constraints or not self._defaults:

@@ -28,6 +28,8 @@ def shown(lines: Any) -> str:
         ("endpoints", None),
         ("endpointslice", "endpointslice-controller"),
         ("j", "job-controller"),
+        ("rs", "replicaset-controller"),
+        ("ep", "endpoint-controller"),
         ("cron", None),
         ("", None),
     ],
@@ -55,7 +57,7 @@ def test_a_key_without_its_namespace(key: str, loop: dict[str, bool], completed:
 
 
 def test_a_loop_that_is_not_there_is_told_which_are() -> None:
-    with pytest.raises(BadInput, match="there is no loop 'cron'; there are: scheduler, replicaset-controller"):
+    with pytest.raises(BadInput, match="there is no loop 'cron'; kubelab step --list names them"):
         find_loop("cron", LOOPS)
 
 
@@ -63,11 +65,15 @@ def test_the_list() -> None:
     counts = {"ready": 1, "working": 0, "later": 1}
     later = {"key": "default/b", "after": 3.25, "failures": 2}
     loop = {"name": "a", "paused": True, "counts": counts, "ready": [], "working": [], "later": [later]}
-    loops = [{"component": "kube-scheduler", **loop}, {"component": "cloud", **loop, "name": "disk-attacher"}]
+    tomorrow = {"key": "routes", "after": 85588.9, "failures": 0}
+    loops = [
+        {"component": "kube-scheduler", **loop},
+        {"component": "cloud", **loop, "name": "disk-attacher", "later": [tomorrow]},
+    ]
     assert shown(render_list(loops)).splitlines() == [
         "PROCESS         LOOP           STATE    READY  WORKING  LATER  NEXT",
         "kube-scheduler  a              paused       1        -      1  default/b in 3.2 s (failed 2×)",
-        "cloud           disk-attacher  paused       1        -      1  default/b in 3.2 s (failed 2×)",
+        "cloud           disk-attacher  paused       1        -      1  routes in 23h",
     ]
 
 

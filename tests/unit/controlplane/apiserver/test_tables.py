@@ -9,6 +9,7 @@ import pytest
 
 from apimachinery.api.catalogue import CATALOGUE
 from apimachinery.kit.clock import ManualClock
+from controlplane.apiserver.registry.autoscalers import to_v1
 from controlplane.apiserver.tables.printers import PRINTERS
 from controlplane.apiserver.tables.render import Tables
 
@@ -309,6 +310,23 @@ ROWS: list[tuple[str, str, Object, list[Any]]] = [
     ("apiregistration.k8s.io", "APIService", {"spec": {}, "status": {"conditions": [{"type": "Available",
      "status": "True"}]}}, ["n", "Local", "True", "3h"]),
 ]  # fmt: skip
+
+
+def test_an_autoscaler_of_version_1_shows_what_that_of_version_2_does() -> None:
+    def of(name: str, target: Object, current: Object) -> tuple[Object, Object]:
+        wanted, found = {"name": name, "target": target}, {"name": name, "current": current}
+        return {"type": "Resource", "resource": wanted}, {"type": "Resource", "resource": found}
+
+    cpu = of("cpu", {"type": "Utilization", "averageUtilization": 80}, {"averageUtilization": 12, "averageValue": "9m"})
+    memory = of("memory", {"type": "AverageValue", "averageValue": "1Gi"}, {"averageValue": "2Gi"})
+    for metrics, shown in (
+        ((cpu, memory), "cpu: 12%/80%, memory: 2Gi/1Gi"),
+        ((memory, cpu), "memory: 2Gi/1Gi, cpu: 12%/80%"),
+        ((memory,), "memory: 2Gi/1Gi"),
+    ):
+        old = to_v1({"apiVersion": "autoscaling/v1", "metadata": {}, **scaled(*metrics)})
+        annotations = old["metadata"]["annotations"]
+        assert row("autoscaling", "HorizontalPodAutoscaler", old, annotations=annotations)[2] == shown
 
 
 @pytest.mark.parametrize(

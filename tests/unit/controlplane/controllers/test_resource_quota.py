@@ -1,6 +1,6 @@
 """The quota controller's arithmetic."""
 
-from controlplane.controllers.resource_quota import compute_usage, lowers, plan_status
+from controlplane.controllers.resource_quota import compute_usage, limiting, lowers, plan_status
 from tests.unit.controlplane.controllers.objects_for_controllers import NOW, pod
 
 
@@ -31,3 +31,10 @@ def test_a_lower_usage_is_told_apart():
     before = quota({"pods": "5"}, {"hard": {"pods": "5"}, "used": {"pods": "2"}})
     assert lowers(before, {"used": {"pods": "1"}})
     assert not lowers(before, {"used": {"pods": "2"}}) and not lowers(before, {"used": {"pods": "3"}})
+
+
+def test_a_part_of_a_quota():
+    whole = quota({"pods": "5", "requests.cpu": "1", "count/pods": "9", "secrets": "3", "count/jobs.batch": "1"})
+    part = limiting(whole, [("", "pods")])
+    assert part["spec"]["hard"] == {"pods": "5", "requests.cpu": "1", "count/pods": "9"}
+    assert part["metadata"] == whole["metadata"] and len(whole["spec"]["hard"]) == 5

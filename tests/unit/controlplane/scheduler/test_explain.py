@@ -17,6 +17,7 @@ from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
 
 FRAMEWORK = make_framework()
 SSD = {"key": "disk", "value": "ssd", "effect": "NoSchedule"}
+NAMED_N, NAMED_M = ({"key": "metadata.name", "operator": "In", "values": [name]} for name in "nm")
 LABELS = {"app": "a"}
 AFFINITY_TERM = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": LABELS}}
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -30,6 +31,12 @@ def report(wanted: dict[str, Any], nodes: list[Any], pods: list[Any] = []) -> tu
 def text(wanted: dict[str, Any], nodes: list[Any], pods: list[Any] = []) -> str:  # noqa: B006
     found, snapshot = report(wanted, nodes, pods)
     return "\n".join(lines(PodInfo(wanted), found, snapshot, FRAMEWORK))
+
+
+def asking(resource: str) -> dict[str, Any]:
+    wanted = pod("p")
+    wanted["spec"]["containers"][0]["resources"]["requests"][resource] = "1"
+    return wanted
 
 
 def test_every_refusal_of_every_node_is_told_with_its_numbers() -> None:
@@ -94,6 +101,22 @@ def test_scores_are_numbers_by_plugin_and_the_winner_is_marked() -> None:
             id="others-do-not-want-it",
         ),
         pytest.param(pod("p"), [], [], "There is no node.", id="no-node"),
+        pytest.param(
+            asking("example.com/gpu"),
+            [node("n")],
+            [],
+            "It would fit n if it asked for no example.com/gpu (it asks 1).",
+            id="no-such-device",
+        ),
+        pytest.param(
+            pod(
+                "p", affinity={"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchFields": [NAMED_N, NAMED_M]}]}}}
+            ),
+            [node("n"), node("tainted", taints=[SSD])],
+            [],
+            "It is no matter of nodes: pod affinity terms conflict.",
+            id="nowhere",
+        ),
     ],
 )
 def test_the_smallest_change(wanted: Any, nodes: Any, pods: Any, words: str) -> None:

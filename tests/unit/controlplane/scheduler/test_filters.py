@@ -294,6 +294,15 @@ def test_hard_topology_spread(running: list[str], constraint: list[Object], expe
     assert {name: reasons(candidate, ZONES, others, name) for name in expected} == expected
 
 
+def test_topology_spread_counts_pods_with_the_same_values_of_its_keys() -> None:
+    """matchLabelKeys: during a rolling update the new pods are spread by themselves."""
+    old = [pod(f"q{i}", on="a", labels={"app": "web", "revision": "1"}) for i in range(2)]
+    constraint = spread(matchLabelKeys=["revision", "not-of-the-pod"])
+    for revision, refused in (("1", (SKEWED,)), ("2", ())):
+        coming = pod("p", labels={"app": "web", "revision": revision}, topologySpreadConstraints=constraint)
+        assert (reasons(coming, ZONES, old, "a"), reasons(coming, ZONES, old, "b")) == (refused, ())
+
+
 @given(
     cpu=st.lists(st.integers(1, 2000), max_size=12),
     capacity=st.integers(500, 4000),

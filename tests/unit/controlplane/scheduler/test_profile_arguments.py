@@ -132,4 +132,8 @@ ARGUMENTS = [
 def test_arguments_that_are_refused(tmp_path: Path, name: str, args: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError) as refused:
         arguments(tmp_path, name, **args)
-    assert f"profiles[0].pluginConfig[0].{problem}" in refused.value.problems
+    told = f"profiles[0].pluginConfig[0].{problem}"
+    if name == "NodeResourcesFit":
+        making = f'creating profile for scheduler name default-scheduler: initializing plugin "{name}"'
+        told = f"initializing profiles: {making}: {problem.removeprefix('args.')}"
+    assert told in refused.value.problems

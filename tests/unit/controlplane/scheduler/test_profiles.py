@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from apimachinery.client.config import render_kubeconfig
 from apimachinery.kit.config import ConfigError, Problems
@@ -13,12 +16,24 @@ from controlplane.scheduler.config import parse
 from controlplane.scheduler.config_file import API_VERSION, KIND, FileConfig, LeaseAt, read_file
 from controlplane.scheduler.configz import shown
 from controlplane.scheduler.decision import decide
+from controlplane.scheduler.main import main
 from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.profiles import DEFAULT_FILTERS, DEFAULT_SCORES, Fit, Profile
 from controlplane.scheduler.snapshot import snapshot_of
 from tests.unit.controlplane.scheduler.files_for_scheduling import arguments, profile, read
 from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
+
+
+def a_kubeconfig(tmp_path: Path) -> Path:
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        render_kubeconfig(server="https://127.0.0.1:1", ca_data=b"x", user="x", cert_data=b"x", key_data=b"x")
+    )
+    return path
+
+
+PROFILE = "initializing profiles: creating profile for scheduler name default-scheduler"
 
 
 def test_a_file_that_says_nothing_is_the_default(tmp_path: Path) -> None:
@@ -72,8 +87,17 @@ def test_profiles_by_schedulerName(tmp_path: Path) -> None:
         pytest.param(
             {"score": {"disabled": [{"name": "NodeAffinity"}], "enabled": [{"name": "NodeAffinity"}]}},
             DEFAULT_FILTERS,
-            (*(each for each in DEFAULT_SCORES if each[0] != "NodeAffinity"), ("NodeAffinity", 2)),
-            id="the-default-weight",
+            (*(each for each in DEFAULT_SCORES if each[0] != "NodeAffinity"), ("NodeAffinity", 1)),
+            id="no-weight",
+        ),
+        pytest.param(
+            {
+                "multiPoint": {"enabled": [{"name": "TaintToleration"}]},
+                "score": {"disabled": [{"name": "NodeResourcesLeastAllocated"}]},
+            },
+            DEFAULT_FILTERS,
+            tuple((name, 1 if name == "TaintToleration" else weight) for name, weight in DEFAULT_SCORES),
+            id="said-again-without-weight-and-none-of-a-name",
         ),
     ],
 )
@@ -91,7 +115,52 @@ def test_preemption_can_be_turned_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "problem"),
     [
-        pytest.param({"profile": []}, "profile: not supported here, or unknown", id="unknown-field"),
+        pytest.param(
+            {"profile": [], "profiles": [{"plugins": {"score": {"enable": []}}}], "percentageOfNodesToScore": 101},
+            'strict decoding error: unknown field "profile", unknown field "profiles[0].plugins.score.enable"',
+            id="unknown-fields",
+        ),
+        pytest.param(
+            {"profiles": [{"pluginConfig": [{"name": "InterPodAffinity", "args": {"hardWeight": 1}}]}]},
+            "strict decoding error: decoding .profiles[0].pluginConfig[0]: strict decoding error: decoding args for "
+            'plugin InterPodAffinity: strict decoding error: unknown field "hardWeight"',
+            id="unknown-argument",
+        ),
+        pytest.param(
+            {"profiles": [{"pluginConfig": [{"name": "NodeAffinity", "args": {"kind": "InterPodAffinityArgs"}}]}]},
+            "decoding .profiles[0].pluginConfig[0]: args for plugin NodeAffinity were not of type "
+            "NodeAffinityArgs.kubescheduler.config.k8s.io, got InterPodAffinityArgs.kubescheduler.config.k8s.io",
+            id="arguments-of-another-plugin",
+        ),
+        pytest.param(
+            {"profiles": [{"pluginConfig": [{"name": "VolumeBinding", "args": {"bindTimeoutSeconds": "1m"}}]}]},
+            "decoding .profiles[0].pluginConfig[0]: decoding args for plugin VolumeBinding: json: cannot unmarshal "
+            "string into Go struct field VolumeBindingArgs.bindTimeoutSeconds of type int64",
+            id="argument-of-another-type",
+        ),
+        pytest.param(
+            {"profiles": {"schedulerName": "a"}},
+            "json: cannot unmarshal object into Go struct field KubeSchedulerConfiguration.profiles of type "
+            "[]v1.KubeSchedulerProfile",
+            id="no-list",
+        ),
+        pytest.param(
+            {"profiles": [{"plugins": {"score": {"enabled": [{"name": "ImageLocality", "weight": "5"}]}}}]},
+            "json: cannot unmarshal string into Go struct field Plugin.profiles.plugins.score.enabled.weight of type "
+            "int32",
+            id="deep-type",
+        ),
+        pytest.param(
+            {"leaderElection": {"leaseDuration": 15}},
+            "json: cannot unmarshal number into Go value of type string",
+            id="no-duration",
+        ),
+        pytest.param({"leaderElection": {"leaseDuration": "15"}}, 'time: missing unit in duration "15"', id="no-unit"),
+        pytest.param(
+            {"clientConnection": {"burst": -1}},
+            "clientConnection.burst: Invalid value: -1: must be non-negative",
+            id="burst",
+        ),
         pytest.param(
             {"percentageOfNodesToScore": 101},
             "percentageOfNodesToScore: Invalid value: 101: not in valid range [0-100]",
@@ -117,23 +186,22 @@ def test_preemption_can_be_turned_off(tmp_path: Path) -> None:
         ),
         pytest.param(
             {"profiles": [{"plugins": {"score": {"enabled": [{"name": "Nonsense"}]}}}]},
-            'profiles[0].plugins.score.enabled[0].name: ScorePlugin "Nonsense" does not exist',
+            f'{PROFILE}: ScorePlugin "Nonsense" does not exist',
             id="no-such-plugin",
         ),
         pytest.param(
             {"profiles": [{"plugins": {"score": {"enabled": [{"name": "NodePorts"}]}}}]},
-            'profiles[0].plugins.score.enabled[0].name: plugin "NodePorts" does not extend ScorePlugin plugin',
+            f'{PROFILE}: plugin "NodePorts" does not extend ScorePlugin plugin',
             id="not-a-score",
         ),
         pytest.param(
             {"profiles": [{"plugins": {"bind": {"disabled": [{"name": "*"}]}}}]},
-            "profiles[0].plugins.bind: at least one bind plugin is needed for profile with scheduler name "
-            '"default-scheduler"',
+            f'{PROFILE}: at least one bind plugin is needed for profile with scheduler name "default-scheduler"',
             id="nobody-binds",
         ),
         pytest.param(
             {"profiles": [{"plugins": {"queueSort": {"disabled": [{"name": "PrioritySort"}]}}}]},
-            "profiles[0].plugins.queueSort: only one queue sort plugin required for profile with scheduler name "
+            f"{PROFILE}: only one queue sort plugin required for profile with scheduler name "
             '"default-scheduler", but got 0',
             id="no-order",
         ),
@@ -145,7 +213,7 @@ def test_preemption_can_be_turned_off(tmp_path: Path) -> None:
         ),
         pytest.param(
             {"profiles": [{"plugins": {"filter": {"enabled": [{"name": "NodeName"}, {"name": "NodeName"}]}}}]},
-            'profiles[0].plugins.filter.enabled[1].name: plugin "NodeName" already registered as "FilterPlugin"',
+            f'{PROFILE}: plugin "NodeName" already registered as "FilterPlugin"',
             id="enabled-twice",
         ),
         pytest.param(
@@ -153,7 +221,12 @@ def test_preemption_can_be_turned_off(tmp_path: Path) -> None:
             'leaderElection.resourceLock: Invalid value: "endpoints": resourceLock value must be "leases"',
             id="lock",
         ),
-        pytest.param({"enableProfiling": "no"}, "enableProfiling: must be true or false", id="profiling"),
+        pytest.param(
+            {"enableProfiling": "no"},
+            "json: cannot unmarshal string into Go struct field KubeSchedulerConfiguration.enableProfiling of type "
+            "bool",
+            id="profiling",
+        ),
         pytest.param(
             {"parallelism": 0},
             "parallelism: Invalid value: 0: should be an integer value greater than zero",
@@ -220,10 +293,10 @@ def test_what_is_wrong_is_told_by_its_path(tmp_path: Path, said: Any, problem: s
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     shape = [{"utilization": 101, "score": 11}]
-    strategy = {"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": shape}, "kind": "x"}
+    strategy = {"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": shape}}
     with pytest.raises(ConfigError) as refused:
-        arguments(tmp_path, "NodeResourcesFit", scoringStrategy=strategy, ignored=1)
-    assert len(refused.value.problems) == 4
+        arguments(tmp_path, "NodeResourcesFit", scoringStrategy=strategy, ignoredResources=["/a"])
+    assert len(refused.value.problems) == 3
 
 
 @pytest.mark.parametrize(
@@ -237,7 +310,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 def test_faults_of_yaml_are_told_as_go_tells_them(tmp_path: Path, text: str, problem: str) -> None:
     (file := tmp_path / "scheduler.yaml").write_text(text)
     read_file(file, problems := Problems())
-    assert list(problems) == [f"{file}: {problem}"]
+    assert list(problems) == [problem]
 
 
 def test_no_file_and_no_configuration(tmp_path: Path) -> None:
@@ -245,9 +318,14 @@ def test_no_file_and_no_configuration(tmp_path: Path) -> None:
     read_file(tmp_path / "none", problems)
     (tmp_path / "other").write_text("kind: Pod")
     read_file(tmp_path / "other", problems)
-    assert [each.rpartition(": ")[2] for each in problems] == [
-        "No such file or directory", f"not a {KIND} of {API_VERSION}"
-    ]  # fmt: skip
+    (tmp_path / "old").write_text(f"kind: {KIND}\napiVersion: kubescheduler.config.k8s.io/v1beta3\n")
+    read_file(tmp_path / "old", problems)
+    assert list(problems) == [
+        f"open {tmp_path}/none: no such file or directory",
+        "Object 'apiVersion' is missing in 'kind: Pod'",
+        f'no kind "{KIND}" is registered for version "kubescheduler.config.k8s.io/v1beta3" in scheme '
+        '"pkg/scheduler/apis/config/scheme/scheme.go:30"',
+    ]
 
 
 def chosen(fit: Fit, **used: str) -> str | None:
@@ -332,31 +410,56 @@ def test_preferences_of_running_pods_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_leader_election_is_as_the_file_says_and_flags_win(tmp_path: Path) -> None:
+    connection = {"kubeconfig": str(a_kubeconfig(tmp_path))}
     said = {"leaderElect": False, "leaseDuration": "6s", "renewDeadline": "4s", "resourceName": "mine"}
-    assert read(tmp_path, leaderElection=said).leader_lease == (6.0, 4.0, 2.0)
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        render_kubeconfig(server="https://127.0.0.1:1", ca_data=b"x", user="x", cert_data=b"x", key_data=b"x")
-    )
-    argv = [f"--kubeconfig={kubeconfig}", f"--config={tmp_path / 'scheduler.yaml'}"]
+    assert read(tmp_path, leaderElection=said, clientConnection=connection).leader_lease == (6.0, 4.0, 2.0)
+    argv = [f"--config={tmp_path / 'scheduler.yaml'}"]
     found = parse([*argv, "--leader-elect-retry-period=1s"])
     assert (found.leader_elect, found.leader_lease) == (False, (6.0, 4.0, 1.0))
     assert found.lease == LeaseAt("kube-system", "mine")
     elsewhere = ["--leader-elect-resource-name=theirs", "--leader-elect-resource-namespace=lab"]
     assert parse([*argv, *elsewhere]).lease == LeaseAt("lab", "theirs")
-    with pytest.raises(ConfigError, match="3 s > 4 s > 2 s > 0 does not hold"):
-        parse([*argv, "--leader-elect-lease-duration=3s"])
+    # The election is off: nobody looks at its times.
+    assert parse([*argv, "--leader-elect-lease-duration=3s"]).leader_lease == (3.0, 4.0, 2.0)
+    for flag, told in (
+        (
+            "--leader-elect-lease-duration=3s",
+            "leaderElection.leaseDuration: Invalid value: 4s: must be greater than `RenewDeadline`",
+        ),
+        (
+            "--leader-elect-retry-period=3.5s",
+            "couldn't create leader elector: renewDeadline must be greater than retryPeriod*JitterFactor",
+        ),
+        (
+            "--leader-elect-retry-period=-1s",
+            "leaderElection.retryPeriod: Invalid value: -1s: must be greater than zero",
+        ),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            parse([*argv, "--leader-elect", flag])
+        assert refused.value.problems == [told]
+
+
+def test_beside_a_file_the_kubeconfig_of_the_command_line_is_ignored(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    read(tmp_path)
+    kubeconfig = a_kubeconfig(tmp_path)
+    flags = [f"--config={tmp_path / 'scheduler.yaml'}", f"--kubeconfig={kubeconfig}"]
+    with pytest.raises(ConfigError) as refused:
+        parse(flags)
+    assert refused.value.problems == [
+        "invalid configuration: no configuration has been provided, try setting KUBERNETES_MASTER environment variable"
+    ]
+    read(tmp_path, clientConnection={"kubeconfig": str(kubeconfig)})
+    assert parse([flags[0], "--kubeconfig=/none"]).kubeconfig == str(kubeconfig)
 
 
 def test_configz_shows_what_is_in_force_with_upstreams_names(tmp_path: Path) -> None:
-    arguments(tmp_path, "PodTopologySpread", defaultingType="List", defaultConstraints=[
-        {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"},
-    ])  # fmt: skip
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        render_kubeconfig(server="https://127.0.0.1:1", ca_data=b"x", user="x", cert_data=b"x", key_data=b"x")
-    )
-    argv = [f"--kubeconfig={kubeconfig}", f"--config={tmp_path / 'scheduler.yaml'}"]
+    constraint = {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+    spread = {"name": "PodTopologySpread", "args": {"defaultingType": "List", "defaultConstraints": [constraint]}}
+    kubeconfig = a_kubeconfig(tmp_path)
+    read(tmp_path, profiles=[{"pluginConfig": [spread]}], clientConnection={"kubeconfig": str(kubeconfig)})
+    argv = [f"--config={tmp_path / 'scheduler.yaml'}"]
     found = shown(parse([*argv, "--leader-elect-retry-period=1s"]))["componentconfig"]
     assert found["apiVersion"] == API_VERSION and found["ClientConnection"] == {"Kubeconfig": str(kubeconfig)}
     assert found["LeaderElection"]["ResourceName"] == "kube-scheduler"
@@ -370,3 +473,63 @@ def test_configz_shows_what_is_in_force_with_upstreams_names(tmp_path: Path) -> 
         "DefaultingType": "List",
     }
     assert said["NodeResourcesFit"]["ScoringStrategy"]["Type"] == "LeastAllocated"
+
+
+@pytest.fixture
+def log_restored() -> Iterator[None]:
+    """A daemon's main sets up the log of its process: here, that of all tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("log_restored")
+def test_the_configuration_in_force_is_written_and_can_be_read_again(tmp_path: Path) -> None:
+    kubeconfig = a_kubeconfig(tmp_path)
+    target = tmp_path / "written.yaml"
+    assert main([f"--kubeconfig={kubeconfig}", f"--write-config-to={target}"]) == 0
+    usual = target.read_text()
+    assert 'clientConnection:\n  acceptContentTypes: ""\n  burst: 100\n' in usual and "*id" not in usual
+    document = yaml.safe_load(usual)
+    assert document["leaderElection"]["leaseDuration"] == "15s" and document["parallelism"] == 16
+    (only,) = document["profiles"]
+    assert [each["name"] for each in only["pluginConfig"]] == sorted(each["name"] for each in only["pluginConfig"])
+    enabled = only["plugins"]["multiPoint"]["enabled"]
+    assert enabled[0] == {"name": "SchedulingGates", "weight": 0}
+    assert {"name": "TaintToleration", "weight": 3} in enabled and len(enabled) == 18
+    read_file(target, problems := Problems())
+    assert not list(problems)
+    assert main([f"--config={target}", f"--write-config-to={target}"]) == 0
+    assert target.read_text() == usual
+
+
+@pytest.mark.usefixtures("log_restored")
+def test_what_was_said_is_written_completed(tmp_path: Path) -> None:
+    plugins = {
+        "score": {"disabled": [{"name": "*"}], "enabled": [{"name": "ImageLocality"}]},
+        "multiPoint": {"disabled": [{"name": "VolumeBinding"}], "enabled": [{"name": "NodeAffinity", "weight": 9}]},
+    }
+    fit = {"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated"}}}
+    read(
+        tmp_path, parallelism=4, clientConnection={"kubeconfig": str(a_kubeconfig(tmp_path))},
+        profiles=[{"schedulerName": "packed", "plugins": plugins, "pluginConfig": [fit]}],
+    )  # fmt: skip
+    target = tmp_path / "written.yaml"
+    flags = [f"--config={tmp_path / 'scheduler.yaml'}", "--leader-elect=false", f"--write-config-to={target}"]
+    assert main(flags) == 0
+    document = yaml.safe_load(target.read_text())
+    (only,) = document["profiles"]
+    assert (document["parallelism"], document["leaderElection"]["leaderElect"]) == (4, False)
+    assert only["plugins"]["score"] == {
+        "disabled": [{"name": "*", "weight": 0}], "enabled": [{"name": "ImageLocality", "weight": 0}]
+    }  # fmt: skip
+    multi = only["plugins"]["multiPoint"]
+    assert {"name": "NodeAffinity", "weight": 9} in multi["enabled"] and len(multi["enabled"]) == 17
+    told = {each["name"]: each["args"] for each in only["pluginConfig"]}
+    assert "VolumeBinding" not in told
+    assert told["NodeResourcesFit"]["scoringStrategy"] == {
+        "type": "MostAllocated", "resources": [{"name": "cpu", "weight": 1}, {"name": "memory", "weight": 1}]
+    }  # fmt: skip
+    assert main([flags[0], f"--write-config-to={tmp_path}/none/x"]) == 1

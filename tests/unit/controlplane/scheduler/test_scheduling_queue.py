@@ -36,7 +36,7 @@ async def pop_now(queue: SchedulingQueue) -> QueuedPod | None:
     return None
 
 
-def node_info(**kwargs: str) -> NodeInfo:
+def node_info(**kwargs: Any) -> NodeInfo:
     info = NodeInfo("n")
     info.set_node(node("n", **kwargs))
     return info
@@ -230,6 +230,38 @@ async def test_unschedulable_pods_are_tried_again_after_five_minutes() -> None:
     assert await pop_now(queue) is None
     await clock.advance(60)
     assert await pop_now(queue) is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "woken"),
+    [
+        ({}, {"taints": [{"key": "a", "effect": "NoSchedule"}]}, False),
+        ({}, {"labels": {"disk": "ssd"}}, False),
+        ({}, {"labels": {"rack": "r1"}}, True),
+        ({"labels": {"rack": "r1"}}, {}, True),
+        (
+            {"labels": {"rack": "r1"}},
+            {"labels": {"rack": "r1"}, "taints": [{"key": "a", "effect": "NoSchedule"}]},
+            True,
+        ),
+        ({"labels": {"rack": "r1"}}, {"labels": {"rack": "r1"}}, False),
+        (None, {}, False),
+        (None, {"labels": {"rack": "r1"}}, True),
+        ({}, None, False),
+        ({"labels": {"rack": "r1"}}, None, True),
+    ],
+)
+async def test_spreading_is_concerned_by_nodes_of_a_domain(old: Any, new: Any, woken: bool) -> None:
+    what = What.NODE_ADD if old is None else What.NODE_DELETE if new is None else What.NODE_UPDATE
+    clock = ManualClock()
+    queue = make_queue(clock)
+    constraint = {"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
+    queue.add(PodInfo(pod("p", topologySpreadConstraints=[constraint])))
+    queue.put_back(await queue.pop(), {"PodTopologySpread"})
+    await clock.advance(5)
+    before, after = (None if each is None else node_info(**each) for each in (old, new))
+    queue.move(Change(what, before, after))
+    assert (await pop_now(queue) is not None) == woken
 
 
 async def test_a_pod_whose_room_could_not_be_made_is_tried_after_its_backoff() -> None:

@@ -239,6 +239,33 @@ def test_apparmor_profiles_of_field_and_annotation() -> None:
     ]
 
 
+def test_a_pods_own_labels_become_part_of_its_affinity_terms() -> None:
+    pods, made = kind("v1", "Pod"), _pod()
+    made["metadata"]["labels"] = {"v": "2", "w": "3"}
+    keys = {"matchLabelKeys": ["v", "absent"], "mismatchLabelKeys": ["w"], "topologyKey": "zone"}
+    by_label = {"labelSelector": {"matchLabels": {"app": "x"}}, **keys}
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    preferred = {
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": deepcopy(by_label)}]
+    }
+    made["spec"]["affinity"] = {
+        "podAntiAffinity": {required: [deepcopy(by_label), dict(keys)]},
+        "podAffinity": preferred,
+    }
+    of(pods).prepare_create(call(pods), made)
+    settled = {
+        "matchLabels": {"app": "x"},
+        "matchExpressions": [
+            {"key": "v", "operator": "In", "values": ["2"]},
+            {"key": "w", "operator": "NotIn", "values": ["3"]},
+        ],
+    }
+    with_selector, without = made["spec"]["affinity"]["podAntiAffinity"][required]
+    assert with_selector == {**by_label, "labelSelector": settled} and without == keys
+    (weighed,) = made["spec"]["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert weighed["podAffinityTerm"]["labelSelector"] == settled
+
+
 def test_a_pods_quality_of_service_is_only_backfilled() -> None:
     pods = kind("v1", "Pod")
     old = {**_pod(), "status": {"qosClass": "BestEffort"}}

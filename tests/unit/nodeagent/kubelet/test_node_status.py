@@ -18,6 +18,7 @@ from apimachinery.meta.status import already_exists, conflict, not_found
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet.config import Config, load
+from nodeagent.kubelet.node import own_addresses
 from nodeagent.kubelet.node.lease import NodeLease
 from nodeagent.kubelet.node.loop import NodeLoop
 from nodeagent.kubelet.node.machine import Machine
@@ -84,6 +85,41 @@ class Watched:
         status = await self.observer.observe({})
         found = next(each for each in status["conditions"] if each["type"] == "Ready")
         return found["status"], found["message"]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("10.0.0.9", 'nodeIP: node IP: \\"10.0.0.9\\" not found in the host\'s network interfaces'),
+        ("10.0.0.1,fd00::9", 'secondaryNodeIP: node IP: \\"fd00::9\\" not found in the host\'s network interfaces'),
+        ("127.0.0.1", "nodeIP: nodeIP can't be loopback address"),
+        ("239.0.0.1", "nodeIP: nodeIP can't be a multicast address"),
+        ("169.254.0.1", "nodeIP: nodeIP can't be a link-local unicast address"),
+    ],
+)
+async def test_an_address_that_the_machine_has_not_leaves_those_that_were(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, given: str, problem: str
+) -> None:
+    watched = Watched(tmp_path, f"--node-ip={given}")
+    watched.observer.held = lambda: {"10.0.0.1"}
+    before = [{"type": "InternalIP", "address": "10.0.0.1"}]
+    status = await watched.observer.observe({"status": {"addresses": before}})
+    assert status["addresses"] == before
+    assert caplog.messages == [
+        f'"Failed to set some node status fields" err="failed to validate {problem}" node="n"',
+    ]
+
+
+@pytest.mark.parametrize("given", ["10.0.0.1", "0.0.0.0"])
+async def test_an_address_of_the_machine_is_shown(tmp_path: Path, given: str) -> None:
+    watched = Watched(tmp_path, f"--node-ip={given}")
+    watched.observer.held = lambda: {"10.0.0.1"}
+    status = await watched.observer.observe({})
+    assert status["addresses"][0] == {"type": "InternalIP", "address": "10.0.0.1"}
+
+
+def test_the_addresses_that_a_machine_has() -> None:
+    assert "127.0.0.1" in own_addresses.held()
 
 
 @pytest.fixture

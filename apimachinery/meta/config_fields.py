@@ -7,7 +7,20 @@ from typing import Any
 from apimachinery.meta.times import format_duration, parse_duration
 
 _JSON_NAMES = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
-_GO_NAMES = {"duration": "v1.Duration", "[]object": "[]struct", "map[string]strings": "map[string][]string"}
+_GO_NAMES = {
+    "duration": "v1.Duration",
+    "[]object": "[]struct",
+    "map[string]strings": "map[string][]string",
+    "strings": "[]string",
+}
+# Lists and maps of which Go names the parts' type: what they are here, and that type.
+_PARTS = {
+    "[]string": ("list", "string"),
+    "map[string]string": ("dict", "string"),
+    "map[string]bool": ("dict", "bool"),
+    "map[string]strings": ("dict", "strings"),
+}
+_PYTHON: dict[str, type] = {"string": str, "bool": bool, "strings": list}
 
 
 class WrongType(ValueError):
@@ -42,7 +55,11 @@ def decode(owner: str, path: str, kind: str, entry: Any) -> Any:
 
 
 def mismatch(owner: str, path: str, entry: Any, kind: str) -> str:
-    """What Go says of a value that does not fit the type `kind`."""
+    """What Go says of a value that does not fit the type `kind`: of a list or map, of the first part that is wrong."""
+    outer, inner = _PARTS.get(kind, (None, ""))
+    if outer == type(entry).__name__:
+        parts: list[Any] = [entry[key] for key in sorted(entry)] if outer == "dict" else entry
+        entry, kind = next(part for part in parts if not isinstance(part, _PYTHON[inner])), inner
     name = _JSON_NAMES.get(type(entry), "string")
     if kind in ("int32", "int64") and name == "number":
         name = f"number {entry}"

@@ -8,6 +8,7 @@ from apimachinery.meta.feature_gates import open_to_choice
 
 # With their default in 1.32. All others are taken, change nothing, and are logged.
 GATES: Mapping[str, bool] = {
+    "AllowOverwriteTerminationGracePeriodSeconds": False,
     "CustomCPUCFSQuotaPeriod": False,
     "GracefulNodeShutdown": True,
     "GracefulNodeShutdownBasedOnPodPriority": True,

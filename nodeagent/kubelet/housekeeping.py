@@ -113,7 +113,7 @@ class Housekeeper:
 
     async def delete_unused_containers(self) -> None:
         """Remove the containers that do not run, of pods that have ended and of live ones. Raises RuntimeCallError."""
-        log.info("Attempting to delete unused containers")
+        log.info('"Attempting to delete unused containers"')
         for uid in list(self._observer.seen):
             state = await observe_pod(self._runtime, uid)
             if self._workers.phase(uid) in (Phase.TERMINATED, Phase.FINISHED):

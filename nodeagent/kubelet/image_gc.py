@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from apimachinery.kit.clock import Clock
+from apimachinery.meta.go_print import quoted
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.cri.images import ImageService
@@ -92,11 +93,11 @@ class ImageCollector:
             await self.collect()
         except (ImageGcFailed, RuntimeCallError) as error:
             if self._failed_before:
-                log.error("Image garbage collection failed multiple times in a row: %s", error)
+                log.error('"Image garbage collection failed multiple times in a row" err=%s', quoted(str(error)))
                 self._recorder.node("Warning", "ImageGCFailed", str(error))
             else:
-                log.error("Image garbage collection failed once. Stats initialization may not have completed yet: %s",
-                          error)  # fmt: skip
+                once = '"Image garbage collection failed once. Stats initialization may not have completed yet"'
+                log.error("%s err=%s", once, quoted(str(error)))
             self._failed_before = True
         else:
             self._failed_before = False
@@ -119,8 +120,8 @@ class ImageCollector:
             return
         needed = disk.size * (100 - self._policy.low) // 100 - disk.available
         log.info(
-            "Disk usage on image filesystem is over the high threshold, trying to free bytes down to the low threshold "
-            "usage=%d highThreshold=%d amountToFree=%d lowThreshold=%d",
+            '"Disk usage on image filesystem is over the high threshold, trying to free bytes down to the low '
+            'threshold" usage=%d highThreshold=%d amountToFree=%d lowThreshold=%d',
             usage, self._policy.high, needed, self._policy.low,
         )  # fmt: skip
         freed = await self._remove(plan_images([i for i in unused if i not in old], needed, now, self._policy.min_age))
@@ -134,7 +135,7 @@ class ImageCollector:
 
     async def delete_unused(self) -> None:
         """Remove every image that nothing uses, but for the youngest: eviction asks for it. Raises RuntimeCallError."""
-        log.info("Attempting to delete unused images")
+        log.info('"Attempting to delete unused images"')
         unused = await self.unused()
         everything = sum(image.size for image in unused) + 1
         await self._remove(plan_images(unused, everything, self._clock.monotonic(), self._policy.min_age))
@@ -170,7 +171,8 @@ class ImageCollector:
         """Remove these; returns the bytes of those that went. What cannot be removed is left."""
         freed = 0
         for image in doomed:
-            log.info("Removing image to free bytes imageID=%s size=%d", image.id, image.size)
+            named = quoted(image.id)
+            log.info('"Removing image to free bytes" imageID=%s size=%d runtimeHandler=""', named, image.size)
             try:
                 await self._images.remove(image.id)
             except RuntimeCallError as error:

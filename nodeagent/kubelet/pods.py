@@ -37,10 +37,14 @@ def describe(pod: Mapping[str, Any]) -> str:
     return f"{full_name(pod)}({uid(pod)})"
 
 
+def reference(pod: Mapping[str, Any]) -> str:
+    """`namespace/name`."""
+    return f"{pod['metadata'].get('namespace', 'default')}/{pod['metadata']['name']}"
+
+
 def logged(pod: Mapping[str, Any]) -> str:
     """As pods appear in the kubelet's log."""
-    metadata = pod["metadata"]
-    return f'pod="{metadata.get("namespace", "default")}/{metadata["name"]}" podUID="{uid(pod)}"'
+    return f'pod="{reference(pod)}" podUID="{uid(pod)}"'
 
 
 def notes(pod: Mapping[str, Any]) -> Mapping[str, str]:

@@ -82,8 +82,8 @@ def build_guards(parts: Parts, delete_containers: Callable[[], Awaitable[None]])
         if parts.node is not None:
             parts.node.kick()
 
-    async def end(pod: Pod, verdict: Verdict, grace: int) -> None:
-        await workers.end(pods.uid(pod), verdict, grace, cleaned=True)
+    async def end(pod: Pod, verdict: Verdict, grace: int) -> bool:
+        return await workers.end(pods.uid(pod), verdict, grace, cleaned=True)
 
     async def preempt(pod: Pod, verdict: Verdict) -> None:
         await workers.end(pods.uid(pod), verdict, None)
@@ -115,6 +115,7 @@ def build_guards(parts: Parts, delete_containers: Callable[[], Awaitable[None]])
             transition=config.eviction_transition,
             soft_grace=config.eviction_max_pod_grace,
             local_storage=config.local_storage_isolation,
+            overwrites=config.gates["AllowOverwriteTerminationGracePeriodSeconds"],
         ),
         meter,
         eviction.Hands(workers.active, end, delete_containers, collector.delete_unused, changed),

@@ -1,4 +1,4 @@
-"""The configuration: flags over the KubeProxyConfiguration file over upstream's defaults, checked as a whole."""
+"""The configuration: the KubeProxyConfiguration file or the flags, over upstream's defaults, checked as a whole."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ from .tracking import OPTIONS, Tracking, read_tracking
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 IPTABLES, NFTABLES = "iptables", "nftables"
 _TRACKING = "tracking_"  # before the names of what is the connections' tracking, among the others
+# Beside a file only these flags count: upstream's two, the log's, and those for which its file has no field.
+_BESIDE_A_FILE = frozenset((
+    "node_name", "cleanup", "verbosity",
+    "node_routes", "pod_network", "network_policies", "cni_conf_dir", "cni_data_dir", "cni_socket",
+    "pod_mtu", "announce",
+))  # fmt: skip
 _OLD_PORTS = {"healthz": "healthz_port", "metrics": "metrics_port"}  # of which upstream heeds only 0
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -91,8 +97,10 @@ def parse(argv: Sequence[str]) -> Config:
     document, lenient = read_file(path) if path is not None else ({}, "")
     values = _of_file(document) | {"lenient": lenient}
     closed = {what: "" for what, old in _OLD_PORTS.items() if flags.pop(old) == 0 and path is None}
-    values |= {name: value for name, value in flags.items() if value is not None} | closed
-    return _checked(values, problems)
+    said = {name: value for name, value in flags.items() if value is not None}
+    if path is not None:
+        said = {name: value for name, value in said.items() if name in _BESIDE_A_FILE}
+    return _checked(values | said | closed, problems, of_file=path is not None)
 
 
 def _parser() -> FlagParser:
@@ -103,7 +111,7 @@ def _parser() -> FlagParser:
     def flag(*names: str, **options: Any) -> None:
         parser.add_argument(*names, default=None, **options)
 
-    flag("--config", type=Path, help="a KubeProxyConfiguration file; flags win over it")
+    flag("--config", type=Path, help="a KubeProxyConfiguration file; beside it most flags are ignored")
     flag("--kubeconfig", type=Path, help="how to reach the API server")
     flag("--hostname-override", dest="node_name", help="this node's name; the machine's when not given")
     flag("--proxy-mode", dest="mode", help="iptables or nftables")
@@ -167,7 +175,7 @@ def _of_file(document: Mapping[str, Any]) -> dict[str, Any]:
     return found | {_TRACKING + name: conntrack.get(option.key) for name, option in OPTIONS.items()}
 
 
-def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
+def _checked(values: Mapping[str, Any], problems: Problems, *, of_file: bool) -> Config:
     given = dict(values)
     if "cluster_cidrs" in given:
         given["cluster_cidrs"] = config_rules.read_cluster_cidrs(given["cluster_cidrs"], problems)
@@ -204,7 +212,12 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     of_mode = "KubeProxyNFTablesConfiguration" if config.mode == NFTABLES else "KubeProxyIPTablesConfiguration"
     config_rules.check_range(problems, f"{of_mode}.MasqueradeBit", config.masquerade_bit, 0, 31)
     if config.kubeconfig is None and not config.cleanup:
-        problems.add("clientConnection.kubeconfig", "neither --kubeconfig nor the configuration file says it")
+        why = (
+            "the configuration file does not say it"
+            if of_file
+            else "neither --kubeconfig nor a configuration file says it"
+        )
+        problems.add("clientConnection.kubeconfig", why)
     if config.pod_mtu and not 576 <= config.pod_mtu <= 65535:
         problems.add("podMTU", f"must be 0 or within the range [576, 65535], not {config.pod_mtu}")
     if problems:

@@ -19,7 +19,7 @@ from apimachinery.kit.tasks import problems_logged, run_daemon
 from apimachinery.meta.go_print import quoted
 
 from . import cleanup, wire
-from .config import parse
+from .config import Config, parse
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ def main(
         log.info('"Using lenient decoding as strict decoding failed" err=%s', quoted(config.lenient))
     process.set_title("kube-proxy", argv)
     if client is not None:
+        tell(config)
         process.set_oom_score_adj(config.oom_score_adj)
         return run_daemon(wire.build(config, client, cni_agent, policies, announcer).run)
     try:
@@ -54,3 +55,12 @@ def main(
         print(f"kube-proxy: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def tell(config: Config) -> None:
+    """As upstream's log begins: how far node ports reach, and what makes the rules."""
+    if not config.node_port_addresses:
+        why = "nodePortAddresses is unset; NodePort connections will be accepted on all local IPs. "
+        why += "Consider using `--nodeport-addresses primary`"
+        log.error('"Kube-proxy configuration may be incomplete or incorrect" err=%s', quoted(why))
+    log.info('"Using %s Proxier"', config.mode)

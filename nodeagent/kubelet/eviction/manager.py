@@ -9,6 +9,7 @@ from typing import Protocol
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import taints
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.pod_resources import qos_class
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet import observed, pods
@@ -44,17 +45,27 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is configured. transition: seconds a condition stays. soft_grace: most seconds for a soft eviction."""
+    """What is configured. transition: seconds a condition stays. soft_grace: most seconds for a soft eviction.
+
+    overwrites: a soft eviction gives each pod soft_grace, also one that asks for less (what the gate
+    AllowOverwriteTerminationGracePeriodSeconds brings back).
+    """
 
     thresholds: Sequence[Threshold]
     enforce_pods: bool = True
     transition: float = 300.0
     soft_grace: int = 0
     local_storage: bool = True
+    overwrites: bool = False
+
+    def grace(self, pod: Pod) -> int:
+        """Seconds that a soft eviction gives the pod."""
+        own = pod["spec"].get("terminationGracePeriodSeconds")
+        return self.soft_grace if own is None or self.overwrites else min(self.soft_grace, int(own))
 
 
-End = Callable[[Pod, Verdict, int], Awaitable[None]]
-"""End a pod with this verdict and grace (seconds); returns when nothing of it runs, or after a reasonable time."""
+End = Callable[[Pod, Verdict, int], Awaitable[bool]]
+"""End a pod with this verdict and grace (seconds); True when nothing of it is left, False if that takes long."""
 Reclaim = Callable[[], Awaitable[None]]
 
 
@@ -85,7 +96,7 @@ class EvictionManager:
             try:
                 ended = await self.round()
             except (RuntimeCallError, OSError) as error:
-                log.error("Eviction manager: failed to get summary stats: %s", error)
+                log.error('"Eviction manager: failed to get summary stats" err=%s', quoted(str(error)))
             if not ended:
                 await self._clock.sleep(PERIOD)
 
@@ -98,11 +109,14 @@ class EvictionManager:
         if not found.met:
             return False
         worst = found.met[0]
-        log.info("Eviction manager: attempting to reclaim resourceName=%s", worst.resource)
+        resource = quoted(worst.resource)
+        log.info('"Eviction manager: attempting to reclaim" resourceName=%s', resource)
         self._recorder.node("Warning", "EvictionThresholdMet", f"Attempting to reclaim {worst.resource}")
         if await self._reclaim_from_node(worst):
-            log.info("Eviction manager: able to reduce resource pressure without evicting pods.")
+            told = '"Eviction manager: able to reduce resource pressure without evicting pods." resourceName=%s'
+            log.info(told, resource)
             return False
+        log.info('"Eviction manager: must evict pod(s) to reclaim" resourceName=%s', resource)
         return await self._evict_one(worst, found.met, observations)
 
     def refusal(self, pod: Pod) -> str | None:
@@ -139,7 +153,8 @@ class EvictionManager:
             try:
                 await step()
             except RuntimeCallError as error:
-                log.warning("Eviction manager: unexpected error when attempting to reduce pressure: %s", error)
+                told = '"Eviction manager: unexpected error when attempting to reduce resource pressure"'
+                log.info("%s resourceName=%s err=%s", told, quoted(worst.resource), quoted(str(error)))
         if not self._steps(worst.signal):
             return False
         return not thresholds_met(self._thresholds(), await self._measure.observe(), reclaimed=True)
@@ -158,12 +173,15 @@ class EvictionManager:
     async def _evict_one(self, worst: Threshold, met: Sequence[Threshold], observations: Observations) -> bool:
         active = self._hands.active()
         if not active:
-            log.error("Eviction manager: eviction thresholds have been met, but no pods are active to evict")
+            log.error('"Eviction manager: eviction thresholds have been met, but no pods are active to evict"')
             return False
         layout, disk = self._measure.layout, signals.SIGNALS[worst.signal][1] == "DiskPressure"
         usages = await self._measure.usage(active, disks=disk)
         parts = disk_parts(worst.signal, dedicated=layout.dedicated, split=layout.split)
-        for pod in rank(worst.signal, active, usages, parts):
+        ranked = rank(worst.signal, active, usages, parts)
+        names = ",".join(quoted(pods.reference(pod)) for pod in ranked)
+        log.info('"Eviction manager: pods ranked for eviction" pods=[%s]', names)
+        for pod in ranked:
             usage = usages.get(pods.uid(pod))
             text = message(worst.resource, pod, usage, met, observations)
             condition = {
@@ -172,11 +190,11 @@ class EvictionManager:
                 "reason": "TerminationByKubelet",
                 "message": text,
             }
-            grace = _GRACE_HARD if worst.hard else self._policy.soft_grace
+            grace = _GRACE_HARD if worst.hard else self._policy.grace(pod)
             notes = event_annotations(worst.resource, pod, usage)
             if await self._evict(pod, Verdict(REASON, text, (condition,)), grace, worst.signal, notes):
                 return True
-        log.info("Eviction manager: unable to evict any pods from the node")
+        log.info('"Eviction manager: unable to evict any pods from the node"')
         return False
 
     async def _evict_over_limits(self) -> bool:
@@ -196,9 +214,10 @@ class EvictionManager:
         self, pod: Pod, verdict: Verdict, grace: int, signal: str, notes: Mapping[str, str] | None = None
     ) -> bool:
         if pods.is_critical(pod):
-            log.error("Eviction manager: cannot evict a critical pod %s", pods.describe(pod))
+            log.error('"Eviction manager: cannot evict a critical pod" pod=%s', quoted(pods.reference(pod)))
             return False
         self._recorder.pod(pod, "Warning", REASON, verdict.message, notes)
-        await self._hands.end(pod, verdict, grace)
+        if await self._hands.end(pod, verdict, grace):
+            log.info('"Eviction manager: pod is evicted successfully" pod=%s', quoted(pods.reference(pod)))
         observed.evicted(signal)
         return True

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from apimachinery.api.catalogue import LEASES, NODES
+from apimachinery.api.catalogue import NODES
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.clock import Clock
-from apimachinery.meta import times
 from apimachinery.meta.go_print import quoted
-from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
+from apimachinery.meta.status import ApiError, is_already_exists
 
+from .lease import NodeLease
 from .render import DEFAULT_LABELS, Node, differs, new_node, with_whole_addresses
 
 log = logging.getLogger(__name__)
 
-_LEASE_NAMESPACE = "kube-node-lease"
-_LEASE_RENEWALS = 4  # in its duration (nodeLeaseRenewIntervalFraction)
-_RETRY_MIN, _RETRY_MAX = 0.2, 7.0
+_RETRY_MIN, _RETRY_MAX = 0.2, 7.0  # between tries to register
+_STATUS_TRIES = 5
 
 
 class NodeLoop:
@@ -51,7 +51,7 @@ class NodeLoop:
         self._annotations = annotations
         self._update, self._report, self._register = update, report, register
         self._tell_registered = registered
-        self._lease_seconds = lease
+        self._lease = NodeLease(client, name, clock, lease)
         self._reported = -report
         self.known: Node = {}
         self._kick = asyncio.Event()
@@ -72,20 +72,32 @@ class NodeLoop:
             tasks.create_task(self._lease_forever())
 
     async def _status_forever(self) -> None:
-        wait = _RETRY_MIN
+        retry = _RETRY_MIN
         while True:
             self._kick.clear()
-            try:
-                await self._once()
-                wait = self._update
-            except (ApiError, ApiUnreachable) as error:
-                self._tell_failure(error)
-                wait = min(max(wait * 2, _RETRY_MIN), _RETRY_MAX) if wait != self._update else _RETRY_MIN
-            try:
+            wait = self._update
+            if not self._register or self._registered.is_set():
+                await self._keep_status()
+            elif not await self._tried():
+                wait, retry = retry, min(retry * 2, _RETRY_MAX)
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._kick.wait()
-            except TimeoutError:
-                continue
+
+    async def _keep_status(self) -> None:
+        """Five tries on end; whoever is in the way has until the next look (nodeStatusUpdateRetry)."""
+        for _ in range(_STATUS_TRIES):
+            if await self._tried():
+                return
+        log.error('"Unable to update node status" err="update node status exceeds retry count"')
+
+    async def _tried(self) -> bool:
+        try:
+            await self._once()
+        except (ApiError, ApiUnreachable) as error:
+            self._tell_failure(error)
+            return False
+        return True
 
     async def _once(self) -> None:
         """Who deletes the Node of a kubelet that runs has deleted it until the kubelet is started anew, as upstream."""
@@ -144,48 +156,7 @@ class NodeLoop:
 
     async def _lease_forever(self) -> None:
         while True:
-            wait = self._lease_seconds / _LEASE_RENEWALS
-            try:
-                if not await self._renew() and not self._registered.is_set():
-                    await self._registered.wait()
-                    continue
-            except (ApiError, ApiUnreachable) as error:
-                wait = min(wait, 1.0)
-                told = quoted(str(error))
-                log.error('"Failed to ensure lease exists, will retry" err=%s interval="%gs"', told, wait)
-            await self._clock.sleep(wait)
-
-    async def _renew(self) -> bool:
-        """Whether there is a Lease: a Node that is not there has none."""
-        now = times.rfc3339_micro(self._clock.now())
-        try:
-            await self.client.patch(LEASES, self._name, {"spec": self._held(now)}, _LEASE_NAMESPACE, kind="merge")
-        except ApiError as error:
-            if not is_not_found(error):
-                raise
-            return await self._make_lease(now)
-        return True
-
-    async def _make_lease(self, now: str) -> bool:
-        try:
-            node = await self.client.get(NODES, self._name)
-        except ApiError as error:
-            if not is_not_found(error):
-                raise
-            told, name = quoted(str(error)), quoted(self._name)
-            log.error('"Failed to get node when trying to set owner ref to the node lease" err=%s node=%s', told, name)
-            return False
-        await self.client.create(LEASES, self._lease(now, node["metadata"]["uid"]), _LEASE_NAMESPACE)
-        return True
-
-    def _lease(self, now: str, uid: str) -> Node:
-        owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": uid}
-        return {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": self._name, "namespace": _LEASE_NAMESPACE, "ownerReferences": [owner]},
-            "spec": self._held(now),
-        }
-
-    def _held(self, now: str) -> Node:
-        return {"holderIdentity": self._name, "leaseDurationSeconds": self._lease_seconds, "renewTime": now}
+            if not await self._lease.renew() and not self._registered.is_set():
+                await self._registered.wait()
+                continue
+            await self._clock.sleep(self._lease.interval)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from apimachinery.kit.clock import Clock
+from apimachinery.meta.go_print import quoted
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.client import conditions as runtime_conditions
 from nodeagent.cri.errors import RuntimeCallError
@@ -17,6 +18,7 @@ from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.handlers import Handlers
 
 from . import machine as machines
+from . import own_addresses
 from .machine import Machine
 from .render import (
     Health,
@@ -62,6 +64,7 @@ class NodeObserver:
         self.pressures: Callable[[], Collection[str]] = lambda: ()
         self.shutdown_problem: Callable[[], str | None] = lambda: None
         self.volumes_in_use: Callable[[], Collection[str]] = lambda: ()
+        self.held = own_addresses.held
         self._unschedulable = False
         self._answered: float | None = None
         self.runtime_version = ""
@@ -148,9 +151,13 @@ class NodeObserver:
         return {"features": {"supplementalGroupsPolicy": features.supplemental_groups_policy}}
 
     def _addresses(self, shown: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        name = self._config.node_name
+        name, before = self._config.node_name, shown.get("addresses") or []
+        problem = own_addresses.refusal(self._config.node_ips, self.held)
+        if problem is not None:
+            log.error('"Failed to set some node status fields" err=%s node=%s', quoted(problem), quoted(name))
+            return before
         if self._config.cloud_provider == "external":
-            return external_addresses(shown.get("addresses") or [], name, self._config.node_ips)
+            return external_addresses(before, name, self._config.node_ips)
         return addresses(name, self._ips)
 
     def _tell(self, now: Sequence[Mapping[str, str]], shown: Sequence[Mapping[str, Any]]) -> None:

@@ -34,7 +34,7 @@ class Hands:
     """active: the pods that may run. end: with a verdict and a grace in seconds. changed: the node's status did."""
 
     active: Callable[[], Sequence[Pod]]
-    end: Callable[[Pod, Verdict, int], Awaitable[None]]
+    end: Callable[[Pod, Verdict, int], Awaitable[object]]
     changed: Callable[[], None]
 
 

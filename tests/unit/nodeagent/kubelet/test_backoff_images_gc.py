@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -119,7 +120,10 @@ class Images:
     ("policy", "left"),
     [(Policy(high=99), []), (Policy(high=100), ["unused"]), (Policy(high=100, max_age=9999), [])],
 )
-async def test_a_full_disk_is_not_looked_at_where_the_high_mark_is_all_of_it(policy: Policy, left: list[str]) -> None:
+async def test_a_full_disk_is_not_looked_at_where_the_high_mark_is_all_of_it(
+    policy: Policy, left: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     images: Any = Images()
 
     async def disk() -> Filesystem:
@@ -128,6 +132,12 @@ async def test_a_full_disk_is_not_looked_at_where_the_high_mark_is_all_of_it(pol
     collector = ImageCollector(images, images, disk, {}, policy, Recorder(None, "n"), ManualClock())
     await collector.run_once()
     assert images.left == left
+    removed = '"Removing image to free bytes" imageID="unused" size='
+    assert any(text.startswith(removed) for text in caplog.messages) is (not left)
+    once = (
+        '"Image garbage collection failed once. Stats initialization may not have completed yet" err="Failed to garbage'
+    )
+    assert any(text.startswith(once) for text in caplog.messages) is (not left)
 
 
 def test_images_go_by_age_once_they_have_been_watched_long_enough() -> None:

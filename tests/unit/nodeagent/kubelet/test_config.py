@@ -184,6 +184,21 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "kind", "told"),
+    [
+        ("evictionHard: {pid.available: 100, nodefs.available: 1Gi}", "number", ".evictionHard of type string"),
+        ("featureGates: {NodeSwap: 'yes'}", "string", ".featureGates of type bool"),
+        ("clusterDNS: [10.0.0.1, 7]", "number", ".clusterDNS of type string"),
+        ("clusterDNS: 10.0.0.1", "string", ".clusterDNS of type []string"),
+        ("evictionHard: [a]", "array", ".evictionHard of type map[string]string"),
+    ],
+)
+def test_a_part_of_a_list_or_map_that_is_wrong(tmp_path: Path, line: str, kind: str, told: str) -> None:
+    sentence = f"json: cannot unmarshal {kind} into Go struct field KubeletConfiguration{told}"
+    assert sentence in "\n".join(problems(tmp_path, f"{HEAD}{line}\n"))
+
+
+@pytest.mark.parametrize(
     ("flag", "told"),
     [
         ("--what", "failed to parse kubelet flag: unknown flag: --what"),

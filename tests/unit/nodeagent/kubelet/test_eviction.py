@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -356,9 +357,10 @@ class _Node:
         policy = Policy(listed, enforce_pods=False, soft_grace=7)
         self.manager = EvictionManager(policy, machine, hands, Recorder(self.events, "node"), self.clock)
 
-    async def _end(self, doomed: Pod, verdict: Verdict, grace: int) -> None:
+    async def _end(self, doomed: Pod, verdict: Verdict, grace: int) -> bool:
         self.ended.append((doomed["metadata"]["name"], grace, verdict))
         self.active.remove(doomed)
+        return True
 
     async def _containers(self) -> None:
         self.reclaimed.append("containers")
@@ -368,7 +370,8 @@ class _Node:
         self.machine.free["nodefs.available"] += self.frees
 
 
-async def test_one_pod_a_round_and_never_a_critical_one() -> None:
+async def test_one_pod_a_round_and_never_a_critical_one(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     critical = pod("critical", priority=2_000_000_000)
     static = pod("static")
     static["metadata"]["annotations"] = {pods.CONFIG_SOURCE: "file"}
@@ -384,6 +387,21 @@ async def test_one_pod_a_round_and_never_a_critical_one() -> None:
     assert ("node", "EvictionThresholdMet") in node.events.said and ("b", "Evicted") in node.events.said
     assert not await node.manager.round(), "only those are left that may not be evicted"
     assert node.manager.conditions == ("MemoryPressure",) and node.reclaimed == []
+    begin = [
+        '"Eviction manager: attempting to reclaim" resourceName="memory"',
+        '"Eviction manager: must evict pod(s) to reclaim" resourceName="memory"',
+    ]
+    ranked = '"Eviction manager: pods ranked for eviction" pods=["default/static"'
+    untouched, last = (
+        f'"Eviction manager: cannot evict a critical pod" pod="default/{name}"' for name in ("static", "critical")
+    )
+    gone = '"Eviction manager: pod is evicted successfully" pod="default/'
+    assert caplog.messages == [
+        *begin, f'{ranked},"default/b","default/a","default/critical"]', untouched, f'{gone}b"',
+        *begin, f'{ranked},"default/a","default/critical"]', untouched, f'{gone}a"',
+        *begin, f'{ranked},"default/critical"]', untouched, last,
+        '"Eviction manager: unable to evict any pods from the node"',
+    ]  # fmt: skip
 
 
 async def test_a_soft_eviction_waits_and_gives_its_own_grace() -> None:
@@ -396,6 +414,14 @@ async def test_a_soft_eviction_waits_and_gives_its_own_grace() -> None:
     await node.clock.advance(1)
     assert await node.manager.round()
     assert node.ended[0][:2] == ("a", 7)
+
+
+@pytest.mark.parametrize(
+    ("own", "overwrites", "grace"), [(None, False, 7), (30, False, 7), (4, False, 4), (0, False, 0), (4, True, 7)]
+)
+def test_a_soft_eviction_gives_no_pod_more_than_it_asks_for(own: int | None, overwrites: bool, grace: int) -> None:
+    asked = {} if own is None else {"terminationGracePeriodSeconds": own}
+    assert Policy((), soft_grace=7, overwrites=overwrites).grace(pod("a", **asked)) == grace
 
 
 @pytest.mark.parametrize(("frees", "evicted"), [(20 * GI, []), (0, ["a"])])

@@ -6,17 +6,20 @@ import asyncio
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from apimachinery.api.catalogue import LEASES, Resource
+from apimachinery.api.catalogue import LEASES, NODES, Resource
+from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.tasks import cancel_and_wait
-from apimachinery.meta.status import already_exists, not_found
+from apimachinery.meta.status import already_exists, conflict, not_found
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet.config import Config, load
+from nodeagent.kubelet.node import own_addresses
+from nodeagent.kubelet.node.lease import NodeLease
 from nodeagent.kubelet.node.loop import NodeLoop
 from nodeagent.kubelet.node.machine import Machine
 from nodeagent.kubelet.node.status import NodeObserver
@@ -82,6 +85,41 @@ class Watched:
         status = await self.observer.observe({})
         found = next(each for each in status["conditions"] if each["type"] == "Ready")
         return found["status"], found["message"]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("10.0.0.9", 'nodeIP: node IP: \\"10.0.0.9\\" not found in the host\'s network interfaces'),
+        ("10.0.0.1,fd00::9", 'secondaryNodeIP: node IP: \\"fd00::9\\" not found in the host\'s network interfaces'),
+        ("127.0.0.1", "nodeIP: nodeIP can't be loopback address"),
+        ("239.0.0.1", "nodeIP: nodeIP can't be a multicast address"),
+        ("169.254.0.1", "nodeIP: nodeIP can't be a link-local unicast address"),
+    ],
+)
+async def test_an_address_that_the_machine_has_not_leaves_those_that_were(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, given: str, problem: str
+) -> None:
+    watched = Watched(tmp_path, f"--node-ip={given}")
+    watched.observer.held = lambda: {"10.0.0.1"}
+    before = [{"type": "InternalIP", "address": "10.0.0.1"}]
+    status = await watched.observer.observe({"status": {"addresses": before}})
+    assert status["addresses"] == before
+    assert caplog.messages == [
+        f'"Failed to set some node status fields" err="failed to validate {problem}" node="n"',
+    ]
+
+
+@pytest.mark.parametrize("given", ["10.0.0.1", "0.0.0.0"])
+async def test_an_address_of_the_machine_is_shown(tmp_path: Path, given: str) -> None:
+    watched = Watched(tmp_path, f"--node-ip={given}")
+    watched.observer.held = lambda: {"10.0.0.1"}
+    status = await watched.observer.observe({})
+    assert status["addresses"][0] == {"type": "InternalIP", "address": "10.0.0.1"}
+
+
+def test_the_addresses_that_a_machine_has() -> None:
+    assert "127.0.0.1" in own_addresses.held()
 
 
 @pytest.fixture
@@ -168,8 +206,8 @@ class Api:
     def __init__(self, node: dict[str, Any] | None) -> None:
         self.node, self.patches, self.created = node, list[dict[str, Any]](), list[str]()
 
-    async def get(self, resource: Resource, name: str) -> dict[str, Any]:
-        if self.node is None:
+    async def get(self, resource: Resource, name: str, *_: str) -> dict[str, Any]:
+        if self.node is None or (resource is LEASES and "Lease" not in self.created):
             raise not_found(resource, name)
         return self.node
 
@@ -185,6 +223,13 @@ class Api:
             raise not_found(resource, name)
         self.patches.append(body)
         return self.node
+
+    async def update(self, resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
+        assert resource is LEASES
+        if self.node is None:
+            raise conflict(resource, body["metadata"]["name"], "Precondition failed")
+        self.patches.append(body)
+        return body
 
 
 async def test_a_node_that_was_there_gets_its_standard_labels_again_and_no_others() -> None:
@@ -219,6 +264,75 @@ async def test_the_lease_lasts_and_is_renewed_as_configured() -> None:
     assert len(renewals) == 3 and {each["leaseDurationSeconds"] for each in renewals} == {8}
 
 
+class Outage:
+    """A Lease on a server that refuses what it is told to. asked: the requests, in order."""
+
+    def __init__(self) -> None:
+        self.lease: dict[str, Any] | None = None
+        self.refusals: list[Exception] = []
+        self.asked: list[str] = []
+
+    def _answer(self, verb: str) -> None:
+        self.asked.append(verb)
+        if self.refusals:
+            raise self.refusals.pop(0)
+
+    async def get(self, resource: Resource, name: str, *_: str) -> dict[str, Any]:
+        if resource is NODES:
+            return {"metadata": {"uid": "u"}}
+        self._answer("get")
+        if self.lease is None:
+            raise not_found(resource, name)
+        return self.lease
+
+    async def create(self, resource: Resource, body: dict[str, Any], *_: str) -> dict[str, Any]:
+        self._answer("create")
+        self.lease = body
+        return body
+
+    async def update(self, resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
+        self._answer("update")
+        self.lease = body
+        return body
+
+
+async def test_a_lease_that_cannot_be_renewed_is_tried_five_times_and_looked_for_ever_more_slowly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    api, clock = Outage(), ManualClock()
+    lease = NodeLease(cast(Any, api), "n", clock, 40)
+    assert await lease.renew() and await lease.renew()
+    assert api.asked == ["get", "create", "update"]
+    api.asked.clear()
+    api.refusals = [ApiUnreachable(f"down {at}") for at in range(12)]
+    renewing = asyncio.create_task(lease.renew())
+    for wait in (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 7):
+        await clock.advance(wait)
+    assert await renewing
+    assert api.asked == ["update"] * 5 + ["get"] * 8 + ["update"]
+    told = caplog.messages
+    assert told[:5] == [f'"Failed to update lease" err="down {at}"' for at in range(5)]
+    assert told[5] == (
+        '"failed to update lease using latest lease, fallback to ensure lease" err="failed 5 attempts to update lease"'
+    )
+    assert told[6:] == [
+        f'"Failed to ensure lease exists, will retry" err="down {5 + at}" interval="{wait}"'
+        for at, wait in enumerate(("200ms", "400ms", "800ms", "1.6s", "3.2s", "6.4s", "7s"))
+    ]
+
+
+async def test_a_lease_that_somebody_else_wrote_is_read_again(caplog: pytest.LogCaptureFixture) -> None:
+    api = Outage()
+    lease = NodeLease(cast(Any, api), "n", ManualClock(), 40)
+    await lease.renew()
+    assert api.lease is not None
+    api.lease["spec"]["strategy"] = "theirs"
+    api.refusals = [conflict(LEASES, "n", "the object has been modified")]
+    assert await lease.renew()
+    assert api.asked[2:] == ["update", "get", "update"] and api.lease["spec"]["strategy"] == "theirs"
+
+
 async def test_a_node_that_is_deleted_stays_so_until_the_kubelet_starts_anew(caplog: pytest.LogCaptureFixture) -> None:
     api: Any = Api(None)
     clock = ManualClock()
@@ -251,6 +365,8 @@ async def test_a_node_that_is_deleted_stays_so_until_the_kubelet_starts_anew(cap
     finally:
         logging.getLogger("nodeagent").removeHandler(told)
     why = 'err="error getting node \\"n\\": nodes \\"n\\" not found"'
-    assert f'"Error updating node status, will retry" {why}' in caplog.messages
+    failures = [text for text in caplog.messages if "node status" in text]
+    once = [f'"Error updating node status, will retry" {why}'] * 5
+    assert failures[:6] == [*once, '"Unable to update node status" err="update node status exceeds retry count"']
     owner = '"Failed to get node when trying to set owner ref to the node lease" err="nodes \\"n\\" not found" node="n"'
-    assert owner in caplog.messages
+    assert owner in caplog.messages and '"Failed to prepare lease" err="nodes \\"n\\" not found"' in caplog.messages

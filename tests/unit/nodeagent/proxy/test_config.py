@@ -1,12 +1,13 @@
 """Flags and file."""
 
+import logging
 from pathlib import Path
 
 import pytest
 
 from apimachinery.kit.config import ConfigError
 from nodeagent.proxy.config import parse
-from nodeagent.proxy.main import main
+from nodeagent.proxy.main import main, tell
 
 FILE = """
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
@@ -26,13 +27,29 @@ oomScoreAdj: -500
 def test_file_and_flags(tmp_path: Path) -> None:
     path = tmp_path / "config.conf"
     path.write_text(FILE)
-    config = parse(["--config", str(path), "--hostname-override=node-8", "--healthz-bind-address=127.0.0.1:1"])
+    config = parse(["--config", str(path), "--hostname-override=node-8", "--pod-mtu=1400", "-v=2"])
+    assert (config.pod_mtu, config.verbosity) == (1400, 2)
     assert (config.node_name, config.kubeconfig) == ("node-8", Path("/etc/kubernetes/proxy.conf"))
     assert config.cluster_cidrs == ("10.244.0.0/16", "fd00::/56") and config.families == (4, 6)
     assert (config.masquerade_bit, config.min_sync_period, config.sync_period) == (13, 1.0, 30.0)
     assert config.localhost_node_ports is False and not config.serves_localhost
-    assert config.metrics == ("127.0.0.1", 10249) and config.healthz == ("127.0.0.1", 1)
+    assert config.metrics == ("127.0.0.1", 10249) and config.healthz == ("0.0.0.0", 10256)
     assert config.node_port_addresses == ("192.0.2.0/24",) and config.oom_score_adj == -500
+
+
+def test_flags_beside_a_file_are_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "config.conf"
+    path.write_text(FILE)
+    ignored = [
+        "--kubeconfig=/other", "--proxy-mode=nftables", "--cluster-cidr=10.9.0.0/16", "--masquerade-all",
+        "--healthz-bind-address=127.0.0.1:1", "--metrics-bind-address=127.0.0.1:2", "--iptables-sync-period=5s",
+        "--iptables-min-sync-period=2s", "--iptables-masquerade-bit=3", "--nodeport-addresses=primary",
+        "--oom-score-adj=1", "--conntrack-min=7", "--iptables-localhost-nodeports", "--detect-local-mode=NodeCIDR",
+    ]  # fmt: skip
+    assert parse([f"--config={path}", *ignored]) == parse([f"--config={path}"])
+    (without := tmp_path / "without").write_text(FILE.replace("clientConnection", "# "))
+    with pytest.raises(ConfigError, match=r"clientConnection\.kubeconfig: the configuration file does not say it"):
+        parse([f"--config={without}", "--kubeconfig=/other"])
 
 
 def test_upstreams_flags_start_ours() -> None:
@@ -43,6 +60,17 @@ def test_upstreams_flags_start_ours() -> None:
         "--logging-format=json", "--vmodule=a=1", "-v=3",
     ])  # fmt: skip
     assert config.verbosity == 3 and not config.cleanup
+
+
+@pytest.mark.parametrize(("mode", "unset"), [("iptables", True), ("nftables", False)])
+def test_the_log_says_which_mode_it_is(caplog: pytest.LogCaptureFixture, mode: str, unset: bool) -> None:
+    caplog.set_level(logging.INFO)
+    tell(parse(["--kubeconfig=/proxy.conf", "--hostname-override=a", f"--proxy-mode={mode}"]))
+    why = (
+        '"Kube-proxy configuration may be incomplete or incorrect" err="nodePortAddresses is unset; NodePort '
+        'connections will be accepted on all local IPs. Consider using `--nodeport-addresses primary`"'
+    )
+    assert caplog.messages == [why] * unset + [f'"Using {mode} Proxier"']
 
 
 def test_old_flags_of_ports(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,10 +81,8 @@ conntrack: {maxPerCore: 0, min: null, tcpEstablishedTimeout: 0s, tcpBeLiberal: t
 def test_of_the_file_what_is_not_said_is_the_default_and_zero_is_not(tmp_path: Path) -> None:
     path = tmp_path / "config.conf"
     path.write_text(FILE)
-    config = parse(["--config", str(path), "--conntrack-tcp-timeout-close-wait=2h", "--conntrack-tcp-be-liberal=false"])
-    assert config.tracking == Tracking(
-        max_per_core=0, tcp_established=0, tcp_close_wait=7200, tcp_liberal=False, udp=60
-    )  # fmt: skip
+    config = parse(["--config", str(path)])
+    assert config.tracking == Tracking(max_per_core=0, tcp_established=0, tcp_liberal=True, udp=60)
 
 
 def test_every_problem_is_told() -> None:

@@ -60,8 +60,7 @@ class Connection(web.RequestHandler):
         response = super().handle_error(request, status, exc, message)
         if isinstance(exc, HttpProcessingError):
             request._version = HttpVersion11  # that of a request which was not understood is 1.0
-            response = web.Response(text=_NO_HOST if "Missing 'Host'" in exc.message else _MALFORMED, status=400)
-            response.force_close()
+            response = malformed(_NO_HOST if "Missing 'Host'" in exc.message else _MALFORMED)
         return response
 
     def connection_lost(self, error: BaseException | None) -> None:
@@ -113,6 +112,13 @@ class Connections(web.Server):
 
     def __call__(self) -> Connection:
         return Connection(self, loop=asyncio.get_running_loop(), **self._options)
+
+
+def malformed(text: str = _MALFORMED) -> web.Response:
+    """What Go's server says of a request that is none, before anybody is asked. The connection ends with it."""
+    response = web.Response(text=text, status=400)
+    response.force_close()
+    return response
 
 
 def ask_for_body(request: web.BaseRequest) -> None:

@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 
 from apimachinery.api.catalogue import Catalogue
+from apimachinery.api.validation.metadata import path_segment
 from apimachinery.meta import status
 from controlplane.apiserver.audit.trail import remember, trail_of
 from controlplane.apiserver.authn.user import User
@@ -37,6 +38,7 @@ from controlplane.apiserver.tables.render import Tables
 
 Object = dict[str, Any]
 
+_NAMING = ("get", "update", "patch", "delete")
 _WRITING = ("create", "update", "patch", "delete", "deletecollection")
 
 
@@ -76,6 +78,8 @@ class Resources:
             raise status.path_not_found() if info.group in self._registry.own.versions() else status.NoSuchPath()
         if request.method == "HEAD" and info.subresource != "proxy" and not isinstance(resource, DefinedResource):
             raise status.no_such_method()
+        if info.verb in _NAMING and (why := path_segment(info.name)):
+            raise status.bad_request(f'Name parameter invalid: "{info.name}": {";".join(why)}')
         namespace = info.namespace if resource.namespaced else ""
         call = Call(
             user,

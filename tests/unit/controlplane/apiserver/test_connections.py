@@ -184,6 +184,7 @@ async def test_who_waits_to_be_asked_for_the_body(
         (b"nonsense\r\n\r\n", b""),
         (b"GET / HTTP/1.1\r\nHost: x\r\nNo Name: y\r\n\r\n", b""),
         (b"GET / HTTP/1.1\r\n\r\n", b": missing required Host header"),
+        (b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", b""),
     ],
 )
 async def test_what_is_no_http(

@@ -25,11 +25,15 @@ _TOO_DEEP = f"the object provided is nested deeper than {MAX_DEPTH} levels"
 # A string to its end, or to that of the body: never tried twice, whatever is in it.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 _OPENING = b"[{"
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETERS = re.compile(
+    rf'(?:\s*{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*")\s*;)*(?:\s*{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*"))?\s*'
+)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _JSON = ("", "application/json")
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
-_YAML = ("application/yaml", "application/x-yaml", "text/yaml")
+_YAML = ("application/yaml",)
 
 
 _TYPE_META = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
@@ -57,8 +61,10 @@ async def read_body(request: web.BaseRequest, limit: int = MAX_BODY) -> bytes:
 
 
 def media_type(header: str | None) -> str:
-    """The media type of a Content-Type header without its parameters, lower case; "" when absent."""
-    return (header or "").partition(";")[0].strip().lower()
+    """The media type of a Content-Type header without its parameters, lower case; "" when absent. Of a header that Go's
+    mime.ParseMediaType refuses, the whole, which is no media type of anything."""
+    media, more, parameters = (header or "").partition(";")
+    return media.strip().lower() if not more or (media and _PARAMETERS.fullmatch(parameters)) else str(header)
 
 
 async def document_of(

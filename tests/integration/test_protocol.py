@@ -392,6 +392,11 @@ def test_the_status_is_apart(control_plane: ControlPlane, namespace: str) -> Non
     assert answer["spec"]["replicas"] == 0 and answer["metadata"]["generation"] == 1
 
 
+def test_what_is_made_in_a_namespace_only(control_plane: ControlPlane) -> None:
+    assert control_plane.request("POST", "/api/v1/configmaps", {}).code == 405, "they are listed there"
+    assert control_plane.request("POST", "/api/v1/bindings", {}).code == 404
+
+
 BAD_PATHS = [
     "/api/v1/namespaces/a/../kube-system/secrets",
     "/api/v1/namespaces/a/%2e%2e/secrets",

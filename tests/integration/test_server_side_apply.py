@@ -57,6 +57,14 @@ def test_what_is_gone_is_not_created_anew(control_plane: ControlPlane, path: str
     )
 
 
+@pytest.mark.parametrize("fields", [[], [{"manager": "me"}]])
+def test_managed_fields_are_not_applied(control_plane: ControlPlane, path: str, fields: list[Any]) -> None:
+    body = settings(x="1")
+    body["metadata"]["managedFields"] = fields
+    refused = apply(control_plane, path, body)
+    assert (refused.code, refused.json["message"]) == (400, "metadata.managedFields must be nil")
+
+
 def test_what_the_options_must_be(control_plane: ControlPlane, path: str) -> None:
     def sentence(query: str) -> str:
         refused = apply(control_plane, path, settings(), query)

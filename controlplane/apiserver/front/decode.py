@@ -37,6 +37,7 @@ _YAML = ("application/yaml",)
 
 
 _TYPE_META = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+_NO_KIND = "couldn't get version/kind; json parse error: "
 _SUMMARY = 30  # bytes of a body that are shown
 _LOOKED_THROUGH = 64 * 1024  # bytes for whose error Go's words are found: some 50 ms
 
@@ -75,13 +76,18 @@ async def document_of(
     media = media_type(content_type)
     if media in _JSON or media in _YAML:
         document = decode_json(body, doubled, kind) if media in _JSON else await yaml_of(body, doubled)
-        if document is None or isinstance(document, dict):
+        if document is None:
+            return None
+        if isinstance(document, dict):
+            version = document.get("apiVersion")
+            if isinstance(version, str) and version.count("/") > 1:
+                raise _unrecognized(body, f"unexpected GroupVersion string: {version}", kind)
             return document
         why = (
             _go_sentence(orjson.dumps(document))
             or "json: cannot unmarshal the body into Go value of type map[string]interface {}"
         )
-        raise _unrecognized(body, why.replace("map[string]interface {}", _TYPE_META), kind)
+        raise _unrecognized(body, _NO_KIND + why.replace("map[string]interface {}", _TYPE_META), kind)
     if media == _PROTOBUF:
         from controlplane.apiserver.front import protobuf  # its tables cost 10 ms, which few clients need
 
@@ -112,7 +118,9 @@ def decode_json(body: bytes, doubled: list[str] | None = None, kind: str = "") -
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         why = _go_sentence(body) or str(error)
-        raise (_unrecognized(body, why, kind) if kind else status.bad_request(f"error decoding patch: {why}")) from None
+        raise (
+            _unrecognized(body, _NO_KIND + why, kind) if kind else status.bad_request(f"error decoding patch: {why}")
+        ) from None
     if doubled is not None:
         doubled += duplicate_fields(body, document)
     return document
@@ -150,8 +158,7 @@ def _go_sentence(body: bytes) -> str:
 
 
 def _unrecognized(body: bytes, why: str, kind: str) -> status.ApiError:
-    why = f"couldn't get version/kind; json parse error: {why} ({_summary(body)})"
-    return status.bad_request(f"the object provided is unrecognized (must be of type {kind}): {why}")
+    return status.bad_request(f"the object provided is unrecognized (must be of type {kind}): {why} ({_summary(body)})")
 
 
 def _summary(body: bytes) -> str:

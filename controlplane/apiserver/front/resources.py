@@ -115,7 +115,8 @@ class Resources:
             raise status.no_such_method()
         if resource.namespaced and not namespace and info.verb not in ("list", "watch"):
             # Of all namespaces at once things are only read.
-            raise status.no_such_method() if info.verb in ("create", "deletecollection") else status.path_not_found()
+            listed_at_all = info.verb in ("create", "deletecollection") and "list" in verbs
+            raise status.no_such_method() if listed_at_all else status.path_not_found()
         self._look_at_route(request, call)
         if (virtual := self._subresources.virtual(resource)) is not None:
             return await virtual(request, call)

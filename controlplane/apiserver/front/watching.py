@@ -19,7 +19,7 @@ from controlplane.apiserver.front import metering
 from controlplane.apiserver.front.negotiate import JSON, STREAMED, YAML, accept
 from controlplane.apiserver.front.watch_lines import LENGTH, Lines
 from controlplane.apiserver.front.watch_push import Pusher
-from controlplane.apiserver.front.websockets import accepted, is_websocket, offered, one_way
+from controlplane.apiserver.front.websockets import accepted, has_origin, is_websocket, offered, one_way
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Attributes, Collection
 from controlplane.apiserver.registry.kinds import DefinedResource
@@ -62,6 +62,8 @@ async def serve_watch(
     chosen = selection(collection.strategy, call.resource, call.query, call.name)
     timeout = options.timeout if options.timeout else random.uniform(min_watch, 2 * min_watch) or _EVER
     lines = Lines(call.resource, collection.resource, wanted, tables, include)
+    if is_websocket(request) and not has_origin(request):
+        return web.Response(status=403)
     try:
         watch = await open_watch(collection, call.namespace, chosen, options)
     except status.ApiError as error:

@@ -54,18 +54,17 @@ def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
     """Never raises: a path that is no resource's is a non-resource path.
 
     raw_path: still percent-encoded. An encoded slash is a slash, as Go has it, but in what follows a proxy, which goes
-    to the backend as it was sent.
+    to the backend as it was sent; one in the place of a name does not make a collection of an object.
     """
     path = unquote(raw_path)
     other = RequestInfo(path, method.lower())
-    parts = raw = path.strip("/").split("/")
+    parts = raw = unquote(raw_path.strip("/")).split("/")
     own = _own(parts)
     if "%" in raw_path:
         if "\0" in path:
             return other
         raw = _as_sent(raw_path, parts, own)
-    checked = parts[:own] if own < len(parts) else parts[:-1]
-    if "" in checked or not _NO_PLACES.isdisjoint(parts if own < len(parts) else checked):
+    if "" in parts[:own] or not _NO_PLACES.isdisjoint(parts if own < len(parts) else parts[:-1]):
         return other
     if len(parts) < 3 or parts[0] not in ("api", "apis") or path.startswith("//"):
         return other

@@ -49,6 +49,8 @@ def test_resource_paths(method, path, query, expected):
         "/api/v1/namespaces/a/%2e%2e/secrets",
         "/api/v1/namespaces/a%2F..%2Fkube-system/secrets",
         "/api/v1/namespaces/a/..",
+        "/api/v1/namespaces/a/secrets/%2F",
+        "/%2Fapi/v1/namespaces/a/secrets",
         "/api/v1/namespaces/a/secrets/s/..",
         "/api/v1/namespaces/a%00/secrets/s",
         "//api/v1/secrets",

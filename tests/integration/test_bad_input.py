@@ -89,7 +89,7 @@ REFUSALS = [
     Refusal("bad escape", "{}/%zz", 400, "", "GET"),
     Refusal("two dots", "{}/..", 400, """Name parameter invalid: "..": may not be '..'""", "PUT", body={}),
     Refusal("percent sign", "{}/a%25b", 400, """Name parameter invalid: "a%b": may not contain '%'""", "DELETE"),
-    Refusal("a large header", "{}", 400, "", "GET", headers={"X": "y" * (1 << 20)}),
+    Refusal("a large header", "{}", 431, "", "GET", headers={"X": "y" * (1 << 20)}),
 ]  # fmt: skip
 
 

@@ -111,6 +111,10 @@ class Busy(ApiError):
         super().__init__(429, "TooManyRequests", message, {"retryAfterSeconds": retry_after})
 
 
+class Denied(ApiError):
+    """403 of those who authorize."""
+
+
 class Undecodable(ApiError):
     """400: a body that does not become an object of its kind. `why`: the message without the kind it was to be."""
 
@@ -270,6 +274,14 @@ def unsupported_media_type(content_type: str, accepted: Iterable[str]) -> ApiErr
     return ApiError(415, "UnsupportedMediaType", message)
 
 
+def not_routed(code: int, produced: Iterable[str] | None = None) -> ApiError:
+    """406 or 415 in the words of a kube-apiserver's router, which paths of built-in kinds and discovery get. produced:
+    what there would be."""
+    reason, words = _UNROUTED[code]
+    listed = "" if produced is None else f"\n\nAvailable representations: {', '.join(produced)}"
+    return ApiError(code, reason, f"{code}: {words}{listed}", {})
+
+
 def request_entity_too_large(message: str) -> ApiError:
     """413: the body is larger than the limit."""
     return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {message}")
@@ -288,6 +300,12 @@ def internal(message: str) -> ApiError:
 def service_unavailable(message: str) -> ApiError:
     """503: not now."""
     return ApiError(503, "ServiceUnavailable", message)
+
+
+_UNROUTED = {
+    406: ("NotAcceptable", "Not Acceptable"),
+    415: ("UnsupportedMediaType", "Unsupported Media Type"),
+}
 
 
 def _resource(resource: GroupResource | str, name: str) -> tuple[str, Details]:

@@ -187,13 +187,13 @@ def _scalar(event: Any) -> Any:
     if tag is None or tag == "!":
         if not event.implicit[0]:
             return text
-        return _Merge(text) if text == "<<" else _plain(text)
+        return _Merge(text) if text == "<<" else plain(text)
     if tag == _STRING:
         return text
     return _typed(tag, text)
 
 
-def _plain(text: str) -> Any:
+def plain(text: str) -> Any:
     """What a plain scalar is to go-yaml's second version, through which YAML becomes JSON there: YAML 1.1 with `y` and
     `n`, without numbers of base 60 and dates, and with 1e3, a whole number once it has been JSON."""
     if text in _WORDS:
@@ -223,7 +223,7 @@ def _typed(tag: str, text: str) -> Any:
     wanted = tag.removeprefix(_PREFIX)
     if tag == wanted or wanted not in ("bool", "int", "float", "null"):
         raise ValueError(f"could not determine a constructor for the tag {tag!r}")
-    value = _plain(text)
+    value = plain(text)
     found = _KINDS[type(value)]
     if found != wanted and (found, wanted) != ("int", "float"):
         raise ValueError(f"cannot decode !!{found} `{text}` as a !!{wanted}")

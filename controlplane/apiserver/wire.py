@@ -342,7 +342,12 @@ class ApiServer:
             **plugins_checked(storage),
             "informer-sync": synced,
             **dict.fromkeys(
-                started_parts(fairness=isinstance(self._seats, Fairness), identity=_has_identity(config)), bootstrapped
+                started_parts(
+                    fairness=isinstance(self._seats, Fairness),
+                    identity=_has_identity(config),
+                    proxying=config.proxy_client_cert_file is not None,
+                ),
+                bootstrapped,
             ),
             **({f"poststarthook/{RELOAD_HOOK}": bootstrapped} if config.encryption_reload else {}),
             "shutdown": staying,

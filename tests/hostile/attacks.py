@@ -146,10 +146,12 @@ def named(namespace: str) -> Iterator[Attack]:
         spelled = quote(name, safe="%")
         yield Attack(f"create {name[:20]!r}", request("POST", maps, body), refused=True)
         yield Attack(f"create namespace {name[:20]!r}", request("POST", "/api/v1/namespaces", body), refused=True)
+        silent = name == "%"  # which is no HTTP in a path
         for method in ("GET", "PUT", "PATCH", "DELETE"):
-            yield Attack(f"{method} {name[:20]!r}", request(method, f"{maps}/{spelled}", b"{}"), refused=True)
-            path = f"/api/v1/namespaces/{spelled}/pods/x"
-            yield Attack(f"{method} in {name[:20]!r}", request(method, path, b"{}"), refused=True)
+            data = request(method, f"{maps}/{spelled}", b"{}")
+            yield Attack(f"{method} {name[:20]!r}", data, silent=silent, refused=True)
+            data = request(method, f"/api/v1/namespaces/{spelled}/pods/x", b"{}")
+            yield Attack(f"{method} in {name[:20]!r}", data, silent=silent, refused=True)
     for path, method in itertools.product(
         PATHS, ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "FOO")
     ):

@@ -11,7 +11,7 @@ CLUSTER = [
         {"spec": {"request": signing_request(), "usages": ["client auth"], "signerName": "minimal.example/none"}},
         {"spec": {"username": "kubernetes-admin"}, "status": {}},
         {"spec": {"request": signing_request(), "signerName": "minimal.example/none"}},
-        "spec.usages: Required value",
+        "spec.usages: Required value: usages must be provided",
     ),
     Kind(
         "coordination.k8s.io/v1",

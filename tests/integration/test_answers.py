@@ -45,6 +45,20 @@ def test_an_object_is_indented_for_people(control_plane: ControlPlane, path: str
     assert body == laid_out(body, orjson.OPT_INDENT_2)
 
 
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("namespace/kube-system", "/api/v1/namespaces/kube-system"),
+        ("clusterrole/cluster-admin", "/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin"),
+        ("clusterrole/system:node", "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:node"),
+        ("flowschema/probes", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/probes"),
+    ],
+)
+def test_yaml_is_that_of_kubectl(control_plane: ControlPlane, kind: str, path: str) -> None:
+    body = control_plane.request("GET", path, headers={"Accept": "application/yaml"}).body
+    assert body.decode() == control_plane.kubectl("get", kind, "-o", "yaml", "--show-managed-fields").stdout
+
+
 @pytest.mark.parametrize("agent", ["kubectl/v1.32.0", "curl/8.5.0"])
 @pytest.mark.parametrize("path", ["/version", "/"])
 def test_what_is_no_object_is_indented_for_everybody(control_plane: ControlPlane, path: str, agent: str) -> None:

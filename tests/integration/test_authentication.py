@@ -394,6 +394,16 @@ def test_impersonation(control_plane: ControlPlane, namespace: str) -> None:
     assert ask(Group="devs").code == 400
 
 
+def test_a_review_that_asks_nothing(control_plane: ControlPlane) -> None:
+    """Without its kind, as upstream."""
+    reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    refused = control_plane.request("POST", reviews, {"kind": "SelfSubjectAccessReview"})
+    assert (refused.code, refused.json["message"].partition("spec")[0]) == (
+        422,
+        '.authorization.k8s.io "" is invalid: ',
+    )
+
+
 def test_a_review_has_no_table(control_plane: ControlPlane) -> None:
     """The conformance suite asks for it (Servers with support for Table transformation)."""
     table = "application/json;as=Table;v=v1;g=meta.k8s.io"

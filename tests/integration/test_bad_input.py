@@ -85,8 +85,11 @@ REFUSALS = [
     Refusal("fields", "{}?fieldSelector=spec.nothing%3D1", 400, "is not a known field selector", "GET"),
     Refusal("up and over", "/api/v1/namespaces/a/../kube-system/secrets", 404, "", "GET"),
     Refusal("up, encoded", "/api/v1/namespaces/a/%2e%2e/kube-system/secrets", 404, "", "GET"),
-    Refusal("encoded slash", "/api/v1/namespaces/default%2fpods", 404, "", "GET"),
-    Refusal("a large header", "{}", 400, "", "GET", headers={"X": "y" * (1 << 20)}),
+    Refusal("encoded slash", "{}/a%2Fb", 404, "could not find the requested resource", "GET"),
+    Refusal("bad escape", "{}/%zz", 400, "", "GET"),
+    Refusal("two dots", "{}/..", 400, """Name parameter invalid: "..": may not be '..'""", "PUT", body={}),
+    Refusal("percent sign", "{}/a%25b", 400, """Name parameter invalid: "a%b": may not contain '%'""", "DELETE"),
+    Refusal("a large header", "{}", 431, "", "GET", headers={"X": "y" * (1 << 20)}),
 ]  # fmt: skip
 
 

@@ -158,6 +158,7 @@ def test_bodies_of_other_kinds(control_plane: ControlPlane, namespace: str) -> N
     for body, message in (
         ({"kind": "Foo"}, f'Foo in version "v1" cannot be handled as a ConfigMap: no kind "Foo" is registered for version "v1" {scheme}'),
         ({"kind": "Pod", "apiVersion": "v1"}, 'Pod in version "v1" cannot be handled as a ConfigMap: converting (v1.Pod) to (core.ConfigMap): unknown conversion'),
+        ({"apiVersion": "a/b/c"}, 'the object provided is unrecognized (must be of type ConfigMap): unexpected GroupVersion string: a/b/c ({"apiVersion":"a/b/c"})'),
         ({"apiVersion": "v2"}, f'ConfigMap in version "v2" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for version "v2" {scheme}'),
     ):  # fmt: skip
         answer = control_plane.request("POST", path, body)

@@ -209,7 +209,7 @@ def test_over_a_websocket_messages_are_binary(control_plane: ControlPlane, path:
         connector = aiohttp.TCPConnector(ssl=config.ssl_context())
         async with (
             aiohttp.ClientSession(connector=connector) as session,
-            session.ws_connect(url, headers={"Accept": PROTOBUF}) as socket,
+            session.ws_connect(url, headers={"Accept": PROTOBUF}, origin="https://here") as socket,
             asyncio.timeout(60),
         ):
             return event(await socket.receive_bytes())

@@ -225,6 +225,54 @@ def test_nothing_is_written_for_an_answer_that_nobody_reads(api: Api) -> None:
     assert api.plane.request("DELETE", f"{api.path}/there", headers=table).json["status"] == "Success"
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/api", "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "),
+        ("/api/v1", "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "),
+        ("/apis", "only the following media types are accepted: application/json, application/yaml, "),
+        ("/apis/apps", "only the following media types are accepted: application/json, application/yaml, "),
+        ("/apis/apps/v1", "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "),
+        ("/version", "406: Not Acceptable\n\nAvailable representations: application/json"),
+    ],
+)
+def test_discovery_is_no_page(control_plane: ControlPlane, path: str, said: str) -> None:
+    refused = control_plane.request("GET", path, headers={"Accept": "text/html"})
+    assert (refused.code, refused.json["reason"]) == (406, "NotAcceptable")
+    assert refused.json["message"].startswith(said)
+    assert refused.body.startswith(b'{\n  "kind": "Status",\n'), "what cannot be negotiated is indented"
+    assert control_plane.request("GET", "/openapi/v2", headers={"Accept": "text/html"}).code == 406
+
+
+@pytest.mark.parametrize(
+    ("method", "media", "code", "said"),
+    [
+        ("PATCH", "application/json", 415, "415: Unsupported Media Type"),
+        ("PATCH", "", 415, "415: Unsupported Media Type"),
+        ("POST", "text/yaml", 415, "the body of the request was in an unknown format - accepted media types include: "),
+        ("PUT", ";;", 415, "the body of the request was in an unknown format - accepted media types include: "),
+        ("POST", "application/json; a", 415, "the body of the request was in an unknown format - accepted media"),
+        ("POST", 'application/json; charset="utf-8";', 422, 'ConfigMap "" is invalid: metadata.name: Required value'),
+    ],
+)
+def test_bodies_of_other_media_types(api: Api, method: str, media: str, code: int, said: str) -> None:
+    path = api.path if method == "POST" else f"{api.path}/a"
+    refused = api.plane.request(method, path, {}, headers={"Content-Type": media})
+    assert (refused.code, refused.json["message"][: len(said)]) == (code, said)
+
+
+def test_what_is_forbidden_is_not_sniffed(control_plane: ControlPlane) -> None:
+    headers = {"Impersonate-User": "nobody"}
+    refused = control_plane.request("GET", "/api/v1/secrets", headers=headers)
+    assert (refused.code, refused.headers["x-content-type-options"]) == (403, "nosniff")
+
+
+def test_an_accept_header_may_ask_for_indentation(api: Api) -> None:
+    api.create("a")
+    shown = api.plane.request("GET", f"{api.path}/a", headers={"Accept": "application/json;pretty=1"})
+    assert shown.body.startswith(b'{\n  "kind": "ConfigMap",\n')
+
+
 def test_deletion_waits_for_finalizers(api: Api) -> None:
     document = {"metadata": {"name": "held", "finalizers": ["example.com/keep"]}}
     assert api.plane.request("POST", api.path, document).code == 201
@@ -342,6 +390,11 @@ def test_the_status_is_apart(control_plane: ControlPlane, namespace: str) -> Non
     changed = {**observed, "spec": {**spec, "replicas": 5}, "status": {"replicas": 3}}
     answer = control_plane.request("PUT", f"{path}/r/status", changed).json
     assert answer["spec"]["replicas"] == 0 and answer["metadata"]["generation"] == 1
+
+
+def test_what_is_made_in_a_namespace_only(control_plane: ControlPlane) -> None:
+    assert control_plane.request("POST", "/api/v1/configmaps", {}).code == 405, "they are listed there"
+    assert control_plane.request("POST", "/api/v1/bindings", {}).code == 404
 
 
 BAD_PATHS = [

@@ -57,6 +57,36 @@ def test_what_is_gone_is_not_created_anew(control_plane: ControlPlane, path: str
     )
 
 
+@pytest.mark.parametrize("fields", [[], [{"manager": "me"}]])
+def test_managed_fields_are_not_applied(control_plane: ControlPlane, path: str, fields: list[Any]) -> None:
+    body = settings(x="1")
+    body["metadata"]["managedFields"] = fields
+    refused = apply(control_plane, path, body)
+    assert (refused.code, refused.json["message"]) == (400, "metadata.managedFields must be nil")
+
+
+def test_who_creates_owns_what_conversion_makes(control_plane: ControlPlane, namespace: str) -> None:
+    """A Secret's stringData is data, a DaemonSet has an annotation; the labels of a Job are nobody's."""
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+
+    def made(where: str, **body: Any) -> Any:
+        path = f"/{where}?dryRun=All".replace("NS", f"namespaces/{namespace}")
+        obj = control_plane.request("POST", path, {"metadata": {"name": "z"}, **body}).json
+        (entry,) = obj["metadata"]["managedFields"]
+        return obj, entry["fieldsV1"]
+
+    _, owned = made("api/v1/NS/secrets", stringData={"a": "b"}, data={"c": "ZA=="})
+    assert owned == {"f:data": {".": {}, "f:a": {}, "f:c": {}}, "f:type": {}}
+    _, owned = made("apis/apps/v1/NS/daemonsets", spec={"selector": {"matchLabels": {"a": "b"}}, "template": template})
+    mark = "f:deprecated.daemonset.template.generation"
+    assert owned["f:metadata"] == {"f:annotations": {".": {}, mark: {}}}
+    job, owned = made(
+        "apis/batch/v1/NS/jobs", spec={"template": {"spec": {**template["spec"], "restartPolicy": "Never"}}}
+    )
+    assert job["metadata"]["labels"] == job["spec"]["template"]["metadata"]["labels"]
+    assert "f:metadata" not in owned
+
+
 def test_what_the_options_must_be(control_plane: ControlPlane, path: str) -> None:
     def sentence(query: str) -> str:
         refused = apply(control_plane, path, settings(), query)

@@ -15,6 +15,7 @@ from tests.integration.process import ControlPlane, wait_until
 
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 PARTIAL = {"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}
+ORIGIN = "https://page.example.com"
 
 
 @pytest.fixture
@@ -123,18 +124,23 @@ def test_rows_hold_what_was_asked_for(
 
 
 def test_over_a_websocket(control_plane: ControlPlane, path: str) -> None:
+    """As a browser does it: who says no origin is refused."""
+    offered = ["base64url.bearer.authorization.k8s.io.x", "mine"]
+
     async def follow() -> tuple[list[Any], str | None, Any]:
         config = load_kubeconfig(control_plane.kubeconfig)
         context = config.ssl_context()
         assert context is not None
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
             url = f"https://127.0.0.1:{control_plane.port}{path}?watch=1&fieldSelector=metadata.name%3Da"
-            async with session.ws_connect(url, protocols=["base64url.bearer.authorization.k8s.io.x", "mine"]) as socket:
+            async with session.ws_connect(url, protocols=offered, origin=ORIGIN) as socket:
                 found = [await socket.receive_json(timeout=60)]
                 await asyncio.to_thread(control_plane.request, "DELETE", f"{path}/a")
                 found.append(await socket.receive_json(timeout=60))
                 chosen = socket.protocol
-            async with session.ws_connect(f"{url}&timeoutSeconds=1&resourceVersion=0") as socket:
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+                await session.ws_connect(url)
+            async with session.ws_connect(f"{url}&timeoutSeconds=1&resourceVersion=0", origin=ORIGIN) as socket:
                 ended = (await socket.receive(timeout=60)).type
             return found, chosen, ended
 

@@ -62,7 +62,7 @@ def signing_request(obj: Object, old: Object | None = None) -> list[Problem]:
         problems.append(invalid(_SPEC.child("request"), go_bytes(spec.get("request")), wrong))
     usages, path = spec.get("usages") or [], _SPEC.child("usages")
     if not usages:
-        problems.append(required(path))
+        problems.append(required(path, "usages must be provided"))
     if not _unknown(held.get("usages") or []):
         problems += [not_supported(path.index(position), usages[position], _USAGES) for position in _unknown(usages)]
     if not _again(held.get("usages") or []):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from typing import Any
-from urllib.parse import unquote
 
 import orjson
 from aiohttp import web
@@ -32,7 +31,7 @@ class Aggregator:
 
     async def serve(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse:
         """Raises ApiError."""
-        api = self._server(request, info)
+        api = self._server(info)
         if api is not None:
             return await self._proxy.serve(request, info, user, api)
         if info.is_resource or request.method not in ("GET", "HEAD"):
@@ -40,12 +39,12 @@ class Aggregator:
         found = await self._document(request, info, user)
         return found if found is not None else await self._local(request, info, user)
 
-    def _server(self, request: web.BaseRequest, info: RequestInfo) -> Object | None:
+    def _server(self, info: RequestInfo) -> Object | None:
         """The APIService whose server the request is for. Only what was authorized as a resource, or is the group
         version's own document, is handed on: other paths below it mean nothing here."""
         if info.is_resource:
             return self._index.server_of(info.group, info.version)
-        match [unquote(word) for word in request.rel_url.raw_path.strip("/").split("/")]:
+        match info.path.strip("/").split("/"):
             case ["apis", group, version]:
                 return self._index.server_of(group, version)
             case ["api", version]:

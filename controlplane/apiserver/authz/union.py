@@ -92,4 +92,5 @@ class Union:
 def refusal(attributes: Attributes, reason: str) -> status.ApiError:
     """403 with upstream's sentence."""
     resource = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
-    return status.forbidden(resource or None, attributes.name, denial(attributes, reason))
+    error = status.forbidden(resource or None, attributes.name, denial(attributes, reason))
+    return status.Denied(error.code, error.reason, error.message, error.details)

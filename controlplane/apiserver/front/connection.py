@@ -10,12 +10,13 @@ from typing import Any, cast
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import SERVER_SOFTWARE
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
 _MALFORMED = "400 Bad Request"
 _NO_HOST = f"{_MALFORMED}: missing required Host header"
+_TOO_LARGE = "431 Request Header Fields Too Large"
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 ASKED: web.RequestKey[bool] = web.RequestKey("asked for its body", bool)
 """Of a request that waits for that (`Expect: 100-continue`)."""
@@ -60,8 +61,9 @@ class Connection(web.RequestHandler):
         response = super().handle_error(request, status, exc, message)
         if isinstance(exc, HttpProcessingError):
             request._version = HttpVersion11  # that of a request which was not understood is 1.0
-            response = web.Response(text=_NO_HOST if "Missing 'Host'" in exc.message else _MALFORMED, status=400)
-            response.force_close()
+            if isinstance(exc, LineTooLong):
+                return malformed(_TOO_LARGE, 431)
+            response = malformed(_NO_HOST if "Missing 'Host'" in exc.message else _MALFORMED)
         return response
 
     def connection_lost(self, error: BaseException | None) -> None:
@@ -113,6 +115,13 @@ class Connections(web.Server):
 
     def __call__(self) -> Connection:
         return Connection(self, loop=asyncio.get_running_loop(), **self._options)
+
+
+def malformed(text: str = _MALFORMED, code: int = 400) -> web.Response:
+    """What Go's server says of a request that is none, before anybody is asked. The connection ends with it."""
+    response = web.Response(text=text, status=code)
+    response.force_close()
+    return response
 
 
 def ask_for_body(request: web.BaseRequest) -> None:

@@ -25,14 +25,19 @@ _TOO_DEEP = f"the object provided is nested deeper than {MAX_DEPTH} levels"
 # A string to its end, or to that of the body: never tried twice, whatever is in it.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 _OPENING = b"[{"
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETERS = re.compile(
+    rf'(?:\s*{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*")\s*;)*(?:\s*{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*"))?\s*'
+)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _JSON = ("", "application/json")
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
-_YAML = ("application/yaml", "application/x-yaml", "text/yaml")
+_YAML = ("application/yaml",)
 
 
 _TYPE_META = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+_NO_KIND = "couldn't get version/kind; json parse error: "
 _SUMMARY = 30  # bytes of a body that are shown
 _LOOKED_THROUGH = 64 * 1024  # bytes for whose error Go's words are found: some 50 ms
 
@@ -57,8 +62,10 @@ async def read_body(request: web.BaseRequest, limit: int = MAX_BODY) -> bytes:
 
 
 def media_type(header: str | None) -> str:
-    """The media type of a Content-Type header without its parameters, lower case; "" when absent."""
-    return (header or "").partition(";")[0].strip().lower()
+    """The media type of a Content-Type header without its parameters, lower case; "" when absent. Of a header that Go's
+    mime.ParseMediaType refuses, the whole, which is no media type of anything."""
+    media, more, parameters = (header or "").partition(";")
+    return media.strip().lower() if not more or (media and _PARAMETERS.fullmatch(parameters)) else str(header)
 
 
 async def document_of(
@@ -69,13 +76,18 @@ async def document_of(
     media = media_type(content_type)
     if media in _JSON or media in _YAML:
         document = decode_json(body, doubled, kind) if media in _JSON else await yaml_of(body, doubled)
-        if document is None or isinstance(document, dict):
+        if document is None:
+            return None
+        if isinstance(document, dict):
+            version = document.get("apiVersion")
+            if isinstance(version, str) and version.count("/") > 1:
+                raise _unrecognized(body, f"unexpected GroupVersion string: {version}", kind)
             return document
         why = (
             _go_sentence(orjson.dumps(document))
             or "json: cannot unmarshal the body into Go value of type map[string]interface {}"
         )
-        raise _unrecognized(body, why.replace("map[string]interface {}", _TYPE_META), kind)
+        raise _unrecognized(body, _NO_KIND + why.replace("map[string]interface {}", _TYPE_META), kind)
     if media == _PROTOBUF:
         from controlplane.apiserver.front import protobuf  # its tables cost 10 ms, which few clients need
 
@@ -106,7 +118,9 @@ def decode_json(body: bytes, doubled: list[str] | None = None, kind: str = "") -
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         why = _go_sentence(body) or str(error)
-        raise (_unrecognized(body, why, kind) if kind else status.bad_request(f"error decoding patch: {why}")) from None
+        raise (
+            _unrecognized(body, _NO_KIND + why, kind) if kind else status.bad_request(f"error decoding patch: {why}")
+        ) from None
     if doubled is not None:
         doubled += duplicate_fields(body, document)
     return document
@@ -144,8 +158,7 @@ def _go_sentence(body: bytes) -> str:
 
 
 def _unrecognized(body: bytes, why: str, kind: str) -> status.ApiError:
-    why = f"couldn't get version/kind; json parse error: {why} ({_summary(body)})"
-    return status.bad_request(f"the object provided is unrecognized (must be of type {kind}): {why}")
+    return status.bad_request(f"the object provided is unrecognized (must be of type {kind}): {why} ({_summary(body)})")
 
 
 def _summary(body: bytes) -> str:

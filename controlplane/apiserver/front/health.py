@@ -21,49 +21,50 @@ _ONLY_READY = frozenset({"etcd-readiness", "informer-sync", "shutdown"})
 _NOT_LIVE = frozenset({"kms-providers"})  # a restart mends no plug-in
 RELOAD_HOOK = "start-encryption-provider-config-automatic-reload"
 """There if it was asked for."""
-_IDENTITY_HOOKS = (
-    "start-kube-apiserver-identity-lease-controller",
-    "start-kube-apiserver-identity-lease-garbage-collector",
-)
-"""There unless the gate APIServerIdentity is closed."""
-# What upstream's server says of its parts; ours are all there before it is ready.
+_COMPLETED = "autoregister-completion"
+# What upstream's server says of its parts, in its order; ours are all there before it is ready.
 _HOOKS = (
     "start-apiserver-admission-initializer",
     "generic-apiserver-start-informers",
+    "priority-and-fairness-config-consumer",
+    "priority-and-fairness-filter",
+    "max-in-flight-filter",
+    "storage-object-count-tracker-hook",
     "start-apiextensions-informers",
     "start-apiextensions-controllers",
     "crd-informer-synced",
     "start-system-namespaces-controller",
     "start-cluster-authentication-info-controller",
-    *_IDENTITY_HOOKS,
+    "start-kube-apiserver-identity-lease-controller",
+    "start-kube-apiserver-identity-lease-garbage-collector",
     "start-legacy-token-tracking-controller",
     "start-service-ip-repair-controllers",
     "rbac/bootstrap-roles",
     "scheduling/bootstrap-system-priority-classes",
+    "priority-and-fairness-config-producer",
     "bootstrap-controller",
+    "aggregator-reload-proxy-client-cert",
     "start-kube-aggregator-informers",
     "apiservice-status-local-available-controller",
     "apiservice-status-remote-available-controller",
     "apiservice-registration-controller",
     "apiservice-discovery-controller",
     "kube-apiserver-autoregistration",
+    _COMPLETED,
     "apiservice-openapi-controller",
     "apiservice-openapiv3-controller",
 )
-_FAIRNESS_HOOKS = (
-    "priority-and-fairness-config-consumer",
-    "priority-and-fairness-filter",
-    "priority-and-fairness-config-producer",
-)
 
 
-def started_parts(*, fairness: bool, identity: bool = True) -> list[str]:
+def started_parts(*, fairness: bool, identity: bool = True, proxying: bool = True) -> list[str]:
     """The checks of what has to be done before the server is ready. fairness: whether requests wait for seats;
-    identity: whether the server says by a Lease that it is there."""
-    hooks = (*_HOOKS, *(_FAIRNESS_HOOKS if fairness else ()))
-    if not identity:
-        hooks = tuple(hook for hook in hooks if hook not in _IDENTITY_HOOKS)
-    return [*(f"poststarthook/{hook}" for hook in hooks), "autoregister-completion"]
+    identity: whether the server says by a Lease that it is there (the gate APIServerIdentity); proxying: whether it
+    shows a certificate to the servers behind it."""
+    left_out = ["max-in-flight-filter" if fairness else "priority-and-fairness"]
+    left_out += [] if identity else ["start-kube-apiserver-identity"]
+    left_out += [] if proxying else ["aggregator-reload-proxy-client-cert"]
+    hooks = (hook for hook in _HOOKS if not hook.startswith(tuple(left_out)))
+    return [hook if hook == _COMPLETED else f"poststarthook/{hook}" for hook in hooks]
 
 
 async def serve_health(request: web.BaseRequest, path: str, checks: Mapping[str, Check]) -> web.Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +16,6 @@ _SELECTING = ("list", "watch", "deletecollection")
 _LONG_VERBS = frozenset({"watch", "proxy"})
 _LONG_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 _NO_PLACES = frozenset((".", ".."))
-_NO_NAMES = _NO_PLACES | {""}
 _FALSE = ("0", "false")
 
 
@@ -54,21 +53,20 @@ def is_true(query: Mapping[str, str], key: str) -> bool:
 def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
     """Never raises: a path that is no resource's is a non-resource path.
 
-    raw_path: still percent-encoded, so that an encoded slash stays within its segment.
+    raw_path: still percent-encoded. An encoded slash is a slash, as Go has it, but in what follows a proxy, which goes
+    to the backend as it was sent; one in the place of a name does not make a collection of an object.
     """
     path = unquote(raw_path)
     other = RequestInfo(path, method.lower())
-    parts = raw = raw_path.strip("/").split("/")
-    encoded = "%" in raw_path
-    if encoded:
-        parts = [unquote(part) for part in raw]
-    own = parts[: _own(parts)]
-    checked = own if len(own) < len(parts) else own[:-1]
-    if not _NO_NAMES.isdisjoint(checked) or not _NO_PLACES.isdisjoint(parts):
+    parts = raw = unquote(raw_path.strip("/")).split("/")
+    own = _own(parts)
+    if "%" in raw_path:
+        if "\0" in path:
+            return other
+        raw = _as_sent(raw_path, parts, own)
+    if "" in parts[:own] or not _NO_PLACES.isdisjoint(parts if own < len(parts) else parts[:-1]):
         return other
-    if encoded and ("\0" in path or any("/" in part for part in checked)):
-        return other
-    if len(parts) < 3 or parts[0] not in ("api", "apis") or raw_path.startswith("//"):
+    if len(parts) < 3 or parts[0] not in ("api", "apis") or path.startswith("//"):
         return other
     if parts[0] == "api":
         group, version, parts, raw = "", parts[1], parts[2:], raw[2:]
@@ -89,6 +87,8 @@ def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
     resource, *below = parts
     name = below[0] if below else ""
     subresource = below[1] if len(below) > 1 else ""
+    if resource in _NO_PLACES or subresource in _NO_PLACES:
+        return other
     rest = "/".join(raw[3:])
     if verb == "get" and not name:
         verb = "watch" if is_true(query, "watch") else "list"
@@ -102,6 +102,12 @@ def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
             info, field_selector=query.get("fieldSelector", ""), label_selector=query.get("labelSelector", "")
         )
     return info
+
+
+def _as_sent(raw_path: str, parts: list[str], own: int) -> list[str]:
+    """The segments as they are handed on, percent-encoded."""
+    raw = raw_path.strip("/").split("/")
+    return raw if [unquote(part) for part in raw[:own]] == parts[:own] else [quote(part) for part in parts]
 
 
 def _own(parts: list[str]) -> int:

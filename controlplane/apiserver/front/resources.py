@@ -8,12 +8,13 @@ import orjson
 from aiohttp import web
 
 from apimachinery.api.catalogue import Catalogue
+from apimachinery.api.validation.metadata import path_segment
 from apimachinery.meta import status
 from controlplane.apiserver.audit.trail import remember, trail_of
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.union import Union
 from controlplane.apiserver.front import decode, lists, metering, responses
-from controlplane.apiserver.front.negotiate import JSON, Accepted, accept
+from controlplane.apiserver.front.negotiate import JSON, Accepted, accept, listed, look_at_route
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.shapes import partial, unlike, untyped
 from controlplane.apiserver.front.watching import MIN_WATCH, serve_watch
@@ -32,11 +33,13 @@ from controlplane.apiserver.registry.read import get_entry, list_page
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.selection import selection
 from controlplane.apiserver.registry.update import update
-from controlplane.apiserver.strategies.subresources import WHOLE, Subresources
+from controlplane.apiserver.strategies.subresources import STREAMS, WHOLE, Subresources
 from controlplane.apiserver.tables.render import Tables
 
 Object = dict[str, Any]
 
+_LISTING = ("list", "watch")
+_NAMING = ("get", "update", "patch", "delete")
 _WRITING = ("create", "update", "patch", "delete", "deletecollection")
 
 
@@ -76,6 +79,8 @@ class Resources:
             raise status.path_not_found() if info.group in self._registry.own.versions() else status.NoSuchPath()
         if request.method == "HEAD" and info.subresource != "proxy" and not isinstance(resource, DefinedResource):
             raise status.no_such_method()
+        if info.verb in _NAMING and (why := path_segment(info.name)):
+            raise status.bad_request(f'Name parameter invalid: "{info.name}": {";".join(why)}')
         namespace = info.namespace if resource.namespaced else ""
         call = Call(
             user,
@@ -97,6 +102,8 @@ class Resources:
         if info.subresource:
             about = resource.subresource(info.subresource)
             if about is None or info.subresource not in WHOLE:
+                if about is not None and info.verb in about.verbs and info.subresource not in STREAMS:
+                    self._look_at_route(request, call)
                 return await self._subresources.serve(request, info, call)
             verbs = about.verbs
         if info.verb == "create" and isinstance(resource, DefinedResource) and "create" not in verbs and not info.name:
@@ -108,7 +115,9 @@ class Resources:
             raise status.no_such_method()
         if resource.namespaced and not namespace and info.verb not in ("list", "watch"):
             # Of all namespaces at once things are only read.
-            raise status.no_such_method() if info.verb in ("create", "deletecollection") else status.path_not_found()
+            listed_at_all = info.verb in ("create", "deletecollection") and "list" in verbs
+            raise status.no_such_method() if listed_at_all else status.path_not_found()
+        self._look_at_route(request, call)
         if (virtual := self._subresources.virtual(resource)) is not None:
             return await virtual(request, call)
         collection = self._registry.of(resource)
@@ -138,6 +147,18 @@ class Resources:
                 return self._written(request, call, obj, 202 if options.orphan is False and not gone else 200)
             case _:
                 return await self._delete_collection(request, call, collection)
+
+    def _look_at_route(self, request: web.BaseRequest, call: Call) -> None:
+        """Raises ApiError 406 or 415 for headers that the router of what is built in (go-restful) refuses by itself."""
+        if isinstance(call.resource, DefinedResource):
+            return
+        if call.verb == "patch":
+            media = listed(request.headers.get("Content-Type", ""))
+            if media.isdisjoint(patches.ACCEPTED):
+                if request.content_length:
+                    raise status.not_routed(415)
+                raise status.not_routed(406 if "Content-Length" in request.headers else 415, ())
+        look_at_route(request.headers.get("Accept", ""), streamed=call.verb in _LISTING)
 
     async def _body(self, request: web.BaseRequest, call: Call, kind: str) -> Any:
         call.dry_run = check_options(kind, call.query, request.query.getall("dryRun", []))
@@ -169,8 +190,8 @@ class Resources:
             self._tables.check(call.query.get("includeObject", ""))
         options = list_options(call.query, watch=False, revision_at=self._registry.revision_at)
         chosen = selection(collection.strategy, call.resource, call.query, call.name)
-        listed = await list_page(collection, call.namespace, chosen, options)
-        response = await lists.answer(request, call, collection, listed, wanted, self._tables)
+        page = await list_page(collection, call.namespace, chosen, options)
+        response = await lists.answer(request, call, collection, page, wanted, self._tables)
         responses.warn(response, call.warnings)
         return response
 
@@ -211,13 +232,13 @@ class Resources:
         chosen = selection(collection.strategy, call.resource, call.query)
         options = await self._delete_options(request, call)
         deleted, about = await delete_collection(collection, call, options, chosen, listing)
-        listed = {
+        told = {
             "kind": call.resource.list_kind,
             "apiVersion": call.resource.api_version,
             "metadata": about,
             "items": deleted if isinstance(call.resource, DefinedResource) else [untyped(obj) for obj in deleted],
         }
-        return responses.document(request, listed, warnings=call.warnings)
+        return responses.document(request, told, warnings=call.warnings)
 
     def _written(self, request: web.BaseRequest, call: Call, obj: Object, code: int) -> web.Response:
         return self._shown(request, call, obj, _wanted(request, call), code)

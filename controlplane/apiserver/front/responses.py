@@ -11,9 +11,9 @@ import orjson
 from aiohttp import web
 
 from apimachinery.kit import go_json
-from apimachinery.meta.status import ApiError, Busy, NoSuchPath
+from apimachinery.meta.status import ApiError, Busy, Denied, NoSuchPath, not_acceptable
 from controlplane.apiserver.front.answer import Answer
-from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, YAML, Accepted, preferred
+from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, SERVED, YAML, Accepted, asks_for_pretty, preferred
 
 GZIP_MIN = 128 * 1024  # bytes; upstream's threshold
 SAID: web.ResponseKey[Any] = web.ResponseKey("said", object)
@@ -60,9 +60,16 @@ def document(
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """The same for a document that is not encoded yet. media: what was negotiated; None: what the client prefers and
-    the document can be."""
+    the document can be. Raises ApiError 406 when it takes nothing that is served; a refusal is told all the same."""
     if media is None:
-        media = preferred(request.headers.get("Accept", ""))
+        wanted = preferred(request.headers.get("Accept", ""))
+        if wanted is None:
+            if code < 400:
+                raise not_acceptable(SERVED)
+            return sent(
+                request, go_json.encode(obj, indented=True), JSON, code=code, warnings=warnings, headers=headers
+            )
+        media = wanted.media
         if media == PROTOBUF and not _has_protobuf(obj):
             media = JSON
     if media == JSON:
@@ -74,11 +81,9 @@ def document(
 
 def _turned(obj: Any, media: str) -> bytes:
     if media == YAML:
-        import yaml
+        from apimachinery.meta.yaml_writing import dump  # YAML costs 15 ms, and few clients ask for it
 
-        # Read again: what is there twice would be written once, and referred to.
-        data: bytes = yaml.safe_dump(orjson.loads(orjson.dumps(obj)), sort_keys=True).encode()
-        return data
+        return dump(orjson.loads(orjson.dumps(obj)))
     from controlplane.apiserver.front.protobuf_encode import encode as in_protobuf  # tables that few clients need
 
     return in_protobuf(obj)
@@ -170,6 +175,8 @@ def refusal(request: web.BaseRequest, error: ApiError) -> web.Response:
         return text("404 page not found\n", error.code)
     plain = isinstance(error, Busy)
     response = text(f"{error}\n", error.code) if plain else document(request, error.to_status(), code=error.code)
+    if isinstance(error, Denied):
+        response.headers["X-Content-Type-Options"] = "nosniff"
     if error.retry_after:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
@@ -183,6 +190,9 @@ def text(content: str, code: int = 200) -> web.Response:
 
 
 def _pretty(request: web.BaseRequest) -> bool:
+    accepted = request.headers.get("Accept", "")
+    if "pretty" in accepted and asks_for_pretty(accepted):
+        return True
     wanted = request.query.get("pretty")
     if wanted is not None:
         return wanted in ("1", "t", "T", "true", "TRUE", "True")

@@ -18,7 +18,14 @@ from controlplane.apiserver.discovery import documents, openapi
 from controlplane.apiserver.front import responses
 from controlplane.apiserver.front.components import PREFIX, Components
 from controlplane.apiserver.front.health import PATHS, Check, serve_health
-from controlplane.apiserver.front.negotiate import OPENAPI_V2, OPENAPI_V2_SAID, aggregated
+from controlplane.apiserver.front.negotiate import (
+    JSON,
+    OPENAPI_V2,
+    OPENAPI_V2_SAID,
+    aggregated,
+    look_at_route,
+    reads_openapi,
+)
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.resources import Resources
 
@@ -60,6 +67,7 @@ class Routes:
         match path:
             case "/version":
                 _get_only(request)
+                look_at_route(request.headers.get("Accept", ""), (JSON,))
                 return responses.indented(request, version_info())
             case "/metrics":
                 await self._resources.count_objects()
@@ -69,7 +77,10 @@ class Routes:
             case "/":
                 return responses.indented(request, {"paths": _paths(self._resources.catalogue)})
             case "/openapi/v2":
-                if OPENAPI_V2 in request.headers.get("Accept", ""):
+                accepted = request.headers.get("Accept", "")
+                if not reads_openapi(accepted):
+                    return web.Response(status=406, headers={"Vary": "Accept"})
+                if OPENAPI_V2 in accepted:
                     return responses.tagged(request, self._document(_PROTOBUF_NAME), OPENAPI_V2_SAID)
                 return responses.tagged(request, self._document("openapi/v2"))
             case "/openapi/v3":
@@ -129,8 +140,11 @@ class Routes:
 
     def _discover(self, request: web.BaseRequest, path: str) -> web.Response:
         words = path.strip("/").split("/")
+        ours = self._resources.own.versions()
         if words[0] == "api" or len(words) > 2:
             _get_only(request)
+            if words[0] == "api" or words[1] in ours:
+                look_at_route(request.headers.get("Accept", ""))
         found: Any = None
         catalogue = self._resources.catalogue
         if words == ["apis"] or (words == ["api"] and catalogue.in_version("", "v1")):
@@ -145,7 +159,6 @@ class Routes:
             found = documents.resource_list(catalogue, words[1], words[2])
         if found is None:
             # Below the paths of its own groups a real server answers with a Status, below those of defined kinds not.
-            ours = self._resources.own.versions()
             own = (words[0] == "api" and "" in ours) or (words[0] == "apis" and len(words) > 1 and words[1] in ours)
             raise status.path_not_found() if own else status.NoSuchPath()
         return responses.document(request, found)

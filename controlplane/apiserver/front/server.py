@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,7 +31,7 @@ from controlplane.apiserver.fairness.seats import Seats
 from controlplane.apiserver.front import metering, responses
 from controlplane.apiserver.front.answer import PRIVATE, Answer
 from controlplane.apiserver.front.browsers import Browsers
-from controlplane.apiserver.front.connection import ASKED, Connection, Connections, ask_for_body
+from controlplane.apiserver.front.connection import ASKED, Connection, Connections, ask_for_body, malformed
 from controlplane.apiserver.front.deadlines import Deadlines
 from controlplane.apiserver.front.handshake import peer_of
 from controlplane.apiserver.front.request_info import RequestInfo, parse
@@ -49,6 +50,7 @@ _FIELD_MAX = 64 * 1024  # bytes of one header; tokens are long
 _SHUTDOWN = 2.0
 _COME_AGAIN = "5"  # seconds; upstream's WithRetryAfter
 _LEAVING = "The apiserver is shutting down, please try again later.\n"
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _EVER_SERVED = ("/readyz", "/livez", "/healthz", "/metrics")
 _SEATED: web.RequestKey[Mapping[str, str]] = web.RequestKey("seat", Mapping)
 _SAID: web.RequestKey[remarks.Remarks] = web.RequestKey("remarks", remarks.Remarks)
@@ -155,7 +157,10 @@ class Front:
         began = time.monotonic()
         if (timer := self._silent.pop(request.protocol, None)) is not None:
             timer.cancel()
-        info = parse(request.method, request.rel_url.raw_path, request.query)
+        raw_path = request.rel_url.raw_path
+        if "%" in raw_path and _BAD_ESCAPE.search(raw_path):
+            return malformed()
+        info = parse(request.method, raw_path, request.query)
         if self._drained is not None and not info.path.startswith(_EVER_SERVED):
             return _leaving()
         long_running = info.long_running

@@ -16,10 +16,10 @@ from aiohttp import HttpVersion11, web
 from apimachinery.meta import status
 from controlplane.apiserver.audit.trail import begun
 from controlplane.apiserver.front import metering
-from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, YAML, accept
+from controlplane.apiserver.front.negotiate import JSON, STREAMED, YAML, accept
 from controlplane.apiserver.front.watch_lines import LENGTH, Lines
 from controlplane.apiserver.front.watch_push import Pusher
-from controlplane.apiserver.front.websockets import accepted, is_websocket, offered, one_way
+from controlplane.apiserver.front.websockets import accepted, has_origin, is_websocket, offered, one_way
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Attributes, Collection
 from controlplane.apiserver.registry.kinds import DefinedResource
@@ -38,7 +38,6 @@ _LAST_BOOKMARK = 2.0  # seconds before the end, as upstream's bookmark before a 
 _EVER = 10 * 365 * 86400.0  # seconds of a watch that nothing ends
 _STALLED = 10.0  # seconds that a client which was too slow has to take what is left
 _PORTION = 512  # events written at once
-_STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 _TOLD_INSIDE = ("Expired", "Timeout")
 
 
@@ -54,7 +53,7 @@ async def serve_watch(
     protobuf = not isinstance(call.resource, DefinedResource)
     wanted = accept(request.headers.get("Accept", ""), protobuf=protobuf)
     if wanted.media == YAML:
-        raise status.not_acceptable(_STREAMED)
+        raise status.not_acceptable(STREAMED)
     include = call.query.get("includeObject", "")
     if wanted.kind == "Table":
         tables.check(include)
@@ -63,6 +62,8 @@ async def serve_watch(
     chosen = selection(collection.strategy, call.resource, call.query, call.name)
     timeout = options.timeout if options.timeout else random.uniform(min_watch, 2 * min_watch) or _EVER
     lines = Lines(call.resource, collection.resource, wanted, tables, include)
+    if is_websocket(request) and not has_origin(request):
+        return web.Response(status=403)
     try:
         watch = await open_watch(collection, call.namespace, chosen, options)
     except status.ApiError as error:

@@ -24,6 +24,12 @@ def is_websocket(request: web.BaseRequest) -> bool:
     return websocket_tokens.is_websocket(request.headers)
 
 
+def has_origin(request: web.BaseRequest) -> bool:
+    """Whether the client says what page it is, as browsers do; upstream's watches are refused to others."""
+    origin = request.headers.get("Origin", "")
+    return origin.startswith("/") or "://" in origin
+
+
 def offered(request: web.BaseRequest) -> list[str]:
     """The subprotocols that the client speaks, the best first. One that holds a token is never chosen."""
     return websocket_tokens.without_token(request.headers.get("Sec-WebSocket-Protocol", ""))

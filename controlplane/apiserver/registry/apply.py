@@ -93,7 +93,7 @@ def _config(call: Call, document: Any) -> Object:
         where = version if isinstance(version, str) and "/" in version else f"/{version}"
         raise status.bad_request(f"invalid object type: {where}, Kind={kind}")
     document["metadata"] = meta = dict(document.get("metadata") or {})
-    if meta.get("managedFields"):
+    if meta.get("managedFields") is not None:
         raise status.bad_request("metadata.managedFields must be nil")
     if ambiguity := _first_ambiguity(call, document):
         raise status.bad_request(

@@ -49,6 +49,7 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
     strategy, claimed = collection.strategy, obj["metadata"].get("resourceVersion")
     handed = obj["metadata"].get("managedFields")
     metadata.clear_created(obj)
+    strategy.take_in(obj)
     if managed is None:
         # Before admission, as upstream: what plug-ins and the strategy fill in is nobody's, and webhooks are shown it.
         said = {field: obj[field] for field in obj if field != "status"} if strategy.has_status else obj

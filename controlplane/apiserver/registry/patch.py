@@ -28,7 +28,6 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 ACCEPTED = (JSON, MERGE, STRATEGIC, APPLY)
-
 _ACCEPTED_BY_DEFINED = (JSON, MERGE, APPLY)
 
 _OPERATION = ("op", "path", "from", "value")

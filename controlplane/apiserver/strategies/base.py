@@ -52,6 +52,9 @@ class Strategy:
         if self.resource.group in _GATED:  # others may have kinds of the same names
             drop_gated(self.resource.kind, new, old, self.gates)
 
+    def take_in(self, obj: Object) -> None:
+        """What Go's conversion makes of an object that is to be created, before anybody is said to own a field."""
+
     def prepare_create(self, call: Call, obj: Object) -> None:
         """Before defaults-dependent validation: drop what a client may not say."""
         if self.has_status:

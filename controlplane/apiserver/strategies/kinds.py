@@ -28,9 +28,9 @@ class NodeStrategy(Strategy):
 
 
 class SecretStrategy(Strategy):
-    """`secrets`: stringData is written, never read (defaulting folds it; a type may be selected by)."""
+    """`secrets`: stringData is written, never read (conversion folds it; a type may be selected by)."""
 
-    def prepare_create(self, call: Call, obj: Object) -> None:
+    def take_in(self, obj: Object) -> None:
         _fold(obj)
 
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:

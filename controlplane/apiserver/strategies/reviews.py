@@ -64,7 +64,8 @@ class Reviews:
         spec = obj.get("spec") or {}
         resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
         if problems := validation.validate_access_review(obj["kind"], obj, call.namespace):
-            raise status.invalid(f"{obj['kind']}.authorization.k8s.io", "", problems)
+            # Upstream asks what it has decoded for its kind, which decoding takes away.
+            raise status.invalid(".authorization.k8s.io", "", problems)
         if user is None:
             extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
             user = User(spec.get("user") or "", spec.get("uid") or "", tuple(spec.get("groups") or ()), extra)

@@ -37,7 +37,8 @@ Virtual = Callable[[web.BaseRequest, Call], Awaitable[web.StreamResponse]]
 
 WHOLE = frozenset({"status", "finalize", "approval", "ephemeralcontainers", "resize"})
 """Subresources whose body is the whole object: the generic verbs serve them."""
-_STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+"""Those whose answer is no document."""
 
 
 class Subresources:
@@ -64,7 +65,7 @@ class Subresources:
             if isinstance(call.resource, DefinedResource):
                 raise status.method_not_allowed(call.resource, call.verb)
             raise status.no_such_method()
-        if call.subresource in _STREAMS:
+        if call.subresource in STREAMS:
             if call.subresource != "log":
                 if "dryRun" in request.query:
                     raise status.bad_request("dryRun is not supported")

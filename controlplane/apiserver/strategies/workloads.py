@@ -26,6 +26,9 @@ class DeploymentStrategy(Strategy):
 class DaemonSetStrategy(Strategy):
     """`daemonsets`: an annotation counts the templates there have been, as old clients expect."""
 
+    def take_in(self, obj: Object) -> None:
+        _count(obj, _template_generation(obj))
+
     def prepare_create(self, call: Call, obj: Object) -> None:
         super().prepare_create(call, obj)
         _count(obj, max(_template_generation(obj), 1))
@@ -74,6 +77,8 @@ class JobStrategy(Strategy):
         selector = spec.get("selector") or {}
         matched = selector.get("matchLabels") or {}
         spec["selector"] = {**selector, "matchLabels": {"batch.kubernetes.io/controller-uid": uid, **matched}}
+        if not meta.get("labels"):  # upstream's defaulting, whenever a Job is read from the store
+            meta["labels"] = dict(template["labels"])
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {**super().fields(obj), "status.successful": str((obj.get("status") or {}).get("succeeded") or 0)}

@@ -118,7 +118,7 @@ _LABEL = (
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"usages": []}, ["spec.usages: Required value"]),
+        ({"usages": []}, ["spec.usages: Required value: usages must be provided"]),
         ({"signerName": ""}, ["spec.signerName: Required value"]),
         (
             {"signerName": "kubernetes.io/legacy-unknown"},

@@ -179,11 +179,33 @@ async def test_who_waits_to_be_asked_for_the_body(
 
 
 @pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /" + b"a" * (2 << 20) + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * (2 << 20),
+    ],
+    ids=["path", "header"],
+)
+async def test_headers_that_are_too_large(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], request_bytes: bytes
+) -> None:
+    server, client = contexts
+    async with serving(server) as port, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+        writer.write(request_bytes)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert body == b"431 Request Header Fields Too Large"
+
+
+@pytest.mark.parametrize(
     ("request_bytes", "more"),
     [
         (b"nonsense\r\n\r\n", b""),
         (b"GET / HTTP/1.1\r\nHost: x\r\nNo Name: y\r\n\r\n", b""),
         (b"GET / HTTP/1.1\r\n\r\n", b": missing required Host header"),
+        (b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", b""),
     ],
 )
 async def test_what_is_no_http(

@@ -55,7 +55,7 @@ def test_a_seed_gives_each_value_a_key_of_its_own() -> None:
     assert AESGCM(key).decrypt(stored[32:44], stored[44:], WHERE.encode()) == b"plain"
     assert cipher.decrypt(stored, WHERE.encode()) == (b"plain", False)
     assert cipher.encrypt(b"plain", WHERE.encode())[:32] != stored[:32]
-    for wrong, context in ((stored[:-1] + b"x", WHERE), (stored, "/registry/secrets/default/b")):
+    for wrong, context in ((stored[:-1] + bytes([stored[-1] ^ 1]), WHERE), (stored, "/registry/secrets/default/b")):
         with pytest.raises(ValueError, match="message authentication failed"):
             cipher.decrypt(wrong, context.encode())
     with pytest.raises(ValueError, match="shorter than the required size"):

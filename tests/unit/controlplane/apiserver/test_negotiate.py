@@ -3,7 +3,7 @@
 import pytest
 
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.front.negotiate import Accepted, accept, preferred
+from controlplane.apiserver.front.negotiate import Accepted, accept, look_at_route, preferred
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 PARTIAL = "as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -21,6 +21,10 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
         (f"application/json,{PROTOBUF}", Accepted()),
         (f"{PROTOBUF};q=0.5,application/json", Accepted()),
         (f"{PROTOBUF}, */*", Accepted(PROTOBUF)),
+        ("application/json;pretty=1", Accepted(pretty=True)),
+        ("application/json;pretty=true", Accepted()),
+        ("application/json;v=v1,application/yaml", Accepted("application/yaml")),
+        ("text/yaml,APPLICATION/YAML,application/json", Accepted()),
         (f"{PROTOBUF};stream=watch,application/json", Accepted(PROTOBUF)),
         (f"{PROTOBUF};stream=other,application/json", Accepted()),
         (f"{PROTOBUF};as=Table;v=v1;g=meta.k8s.io,application/json;q=0.5", Accepted()),
@@ -62,6 +66,31 @@ def test_nothing_acceptable_is_406(header, protobuf):
     )
 
 
-def test_an_answer_without_other_shapes_is_json_for_who_takes_nothing_else():
-    assert preferred(f"{PROTOBUF},application/json") == PROTOBUF
-    assert preferred("text/plain") == "application/json"
+def test_an_answer_without_other_shapes():
+    assert preferred(f"{PROTOBUF};{PARTIAL},{PROTOBUF},application/json") == Accepted(PROTOBUF)
+    assert preferred("text/plain") is None
+    assert preferred(TABLE) is None
+
+
+@pytest.mark.parametrize(
+    "header", ["", "*/*", "text/html, */*;q=0.1", "application/yaml;as=Nothing", f"a/b,{PROTOBUF}"]
+)
+def test_what_a_route_lets_through(header):
+    look_at_route(header)
+
+
+@pytest.mark.parametrize("header", ["text/html", "application/*", "*", "APPLICATION/JSON", ",", ";;", "text/yaml"])
+def test_what_a_route_refuses_in_its_own_words(header):
+    with pytest.raises(ApiError) as refused:
+        look_at_route(header, streamed=True)
+    assert refused.value.to_status() == {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
+        f"{PROTOBUF}, application/json;stream=watch, {PROTOBUF};stream=watch",
+        "reason": "NotAcceptable",
+        "details": {},
+        "code": 406,
+    }

@@ -21,7 +21,11 @@ from controlplane.apiserver.front.request_info import parse
         ("GET", "/api/v1/watch/namespaces/a/pods", {}, ("watch", "", "v1", "a", "pods", "", "")),
         ("GET", "/api/v1/pods", {"fieldSelector": "metadata.name=p"}, ("list", "", "v1", "", "pods", "", "p")),
         ("HEAD", "/api/v1/nodes/n", {}, ("get", "", "v1", "", "nodes", "", "n")),
-        ("GET", "/api/v1/namespaces/a/secrets/b%2Fc", {}, ("get", "", "v1", "a", "secrets", "", "b/c")),
+        ("GET", "/api/v1/namespaces/a/secrets/b%2Fc", {}, ("get", "", "v1", "a", "secrets", "c", "b")),
+        ("GET", "/api%2Fv1/namespaces/a%2fsecrets", {}, ("list", "", "v1", "a", "secrets", "", "")),
+        ("GET", "/api/v1/namespaces/a%2Fsecrets/s", {}, ("get", "", "v1", "a", "secrets", "", "s")),
+        ("GET", "/api/v1/namespaces/..", {}, ("get", "", "v1", "..", "namespaces", "", "..")),
+        ("GET", "/api/v1/namespaces/a/secrets/%2e", {}, ("get", "", "v1", "a", "secrets", "", ".")),
     ],
 )
 def test_resource_paths(method, path, query, expected):
@@ -43,7 +47,11 @@ def test_resource_paths(method, path, query, expected):
         "/api/v1//pods",
         "/api/v1/namespaces/a/../kube-system/secrets",
         "/api/v1/namespaces/a/%2e%2e/secrets",
-        "/api/v1/namespaces/a%2Fb/secrets/s",
+        "/api/v1/namespaces/a%2F..%2Fkube-system/secrets",
+        "/api/v1/namespaces/a/..",
+        "/api/v1/namespaces/a/secrets/%2F",
+        "/%2Fapi/v1/namespaces/a/secrets",
+        "/api/v1/namespaces/a/secrets/s/..",
         "/api/v1/namespaces/a%00/secrets/s",
         "//api/v1/secrets",
     ],
@@ -61,6 +69,7 @@ def test_the_path_behind_a_proxy_is_kept_as_it_was_sent():
     ("path", "rest"),
     [
         ("/api/v1/namespaces/ns/pods/p/proxy/a//b%2Fc", "a//b%2Fc"),
+        ("/api/v1/namespaces/ns%2Fpods%2Fp/proxy/a%20b", "a%20b"),
         ("/api/v1/namespaces/ns/services/https:s:443/proxy//", ""),
         ("/api/v1/nodes/n/proxy//metrics", "/metrics"),
     ],
@@ -75,7 +84,7 @@ def test_what_follows_a_proxy_is_the_backends(path: str, rest: str) -> None:
     [
         "/api/v1/nodes/n/proxy/a/../b",
         "/api/v1/nodes//n/proxy/a",
-        "/api/v1/namespaces/ns/pods/p%2Fq/proxy/a",
+        "/api/v1/nodes/n/proxy/a%2F..%2Fb",
         "/apis/apps/v1/namespaces/ns/deployments/d/proxy//x",
     ],
 )

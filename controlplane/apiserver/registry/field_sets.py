@@ -51,6 +51,8 @@ def _walk(
         for name, below in value.items():
             meta = schema.field(name) if schema is not None else None
             here, stands = (*path, f"f:{name}"), there and meta is not None and meta.written
+            if stands and below == {}:
+                continue  # as it was before anybody added anything
             if isinstance(below, list) and meta is not None and "merge" in meta.strategies:
                 if added and below and not stands:
                     yield (*here, "."), None
@@ -175,6 +177,8 @@ def _tree(value: Mapping[str, Any], schema: PatchMeta | None, *, there: bool = F
             continue
         meta = schema.field(name) if schema is not None else None
         stands = there and meta is not None and meta.written
+        if stands and below == {}:
+            continue
         if isinstance(below, dict) and below and not (meta is not None and "replace" in meta.strategies):
             inner = _tree(below, meta.schema if meta is not None else None, there=stands)
             if inner:

@@ -96,6 +96,23 @@ def test_who_creates_owns_maps_and_lists_but_not_the_structs_that_go_always_writ
     }
 
 
+def test_who_creates_owns_no_struct_that_is_always_there_and_empty():
+    """As `kubectl create job` and a NetworkPolicy for every pod read on a real cluster."""
+    job = {"spec": {"template": {"metadata": {}, "spec": {"containers": [{"name": "c", "resources": {}}]}}}}
+    container = {".": {}, "f:name": {}, "f:resources": {}}
+    assert field_sets.wire_of(job, apply_meta(("batch", "v1", "Job"))) == {
+        "f:spec": {"f:template": {"f:spec": {"f:containers": {'k:{"name":"c"}': container}}}}
+    }
+    policy, meta = (
+        {"spec": {"podSelector": {}, "policyTypes": ["Ingress"]}},
+        apply_meta(("networking.k8s.io", "v1", "NetworkPolicy")),
+    )
+    assert field_sets.wire_of(policy, meta) == {"f:spec": {"f:policyTypes": {}}}
+    chosen = {"spec": {**policy["spec"], "podSelector": {"matchLabels": {"a": "b"}}}}
+    assert field_sets.changes_between(policy, chosen, meta) == ({("f:spec", "f:podSelector")}, frozenset())
+    assert field_sets.fields_of(policy, meta) >= {("f:spec", "f:podSelector")}, "who applies it owns it"
+
+
 def test_what_is_no_set_of_fields():
     assert field_sets.is_well_formed({"f:a": {".": {}, 'k:{"b":1}': {}, "v:1": {}}})
     for tree in ({"a": {}}, {"f:a": 1}, {"k:[]": {}}, {"k:{": {}}, {"f:a": {"v:x": {}}}):
@@ -107,7 +124,9 @@ def _is_container(path: tuple[str, ...]) -> bool:
 
 
 def _leaves(obj: dict[str, Any]) -> dict[Any, Any]:
-    return field_sets.leaves_of(obj, META)
+    """Without the structs that Go always writes, where nothing is in them."""
+    added = field_sets.added_of(obj, META)
+    return {path: value for path, value in field_sets.leaves_of(obj, META).items() if value != {} or path in added}
 
 
 _STEPS = st.sampled_from(["name", "image", "args", "ports", "env", "containers", "template", "spec", "labels", "x"])

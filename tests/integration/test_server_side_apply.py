@@ -256,3 +256,31 @@ def test_fields_are_owned_in_the_version_in_which_they_were_applied(
     assert owned()["two"] == ("autoscaling/v1", both | {"f:targetCPUUtilizationPercentage", "f:minReplicas"})
     kubectl("two", autoscaler("v2", metrics=[]))
     assert control_plane.get("hpa", "a", "-n", namespace)["spec"].get("minReplicas") in (None, 1), "it was given up"
+
+
+def test_a_scale_is_applied(control_plane: ControlPlane, namespace: str) -> None:
+    """As client-go's ApplyScale does: the workload's replicas become the applier's, by the subresource."""
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+    assert apply(control_plane, f"{path}/web", deployment(), "fieldManager=other").code == 201
+    scale: Any = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web"}, "spec": {"replicas": 2}}
+    refused = apply(control_plane, f"{path}/web/scale", scale)
+    assert refused.code == 409
+    assert refused.json["message"] == 'Apply failed with 1 conflict: conflict with "other": .spec.replicas'
+    taken = apply(control_plane, f"{path}/web/scale", scale, "fieldManager=me&force=true")
+    assert (taken.code, taken.json["kind"], taken.json["spec"]) == (200, "Scale", {"replicas": 2}), taken.body
+    found = control_plane.request("GET", f"{path}/web").json
+    owners = {
+        (entry["manager"], entry["operation"], entry["apiVersion"], entry.get("subresource"))
+        for entry in found["metadata"]["managedFields"]
+        if "f:replicas" in entry["fieldsV1"].get("f:spec", {})
+    }
+    assert (found["spec"]["replicas"], owners) == (2, {("me", "Apply", "apps/v1", "scale")})
+    for wrong, said in (
+        ({**scale, "spec": {"replicas": -1}}, 'Scale.autoscaling "web" is invalid: spec.replicas: Invalid value: -1'),
+        ({**scale, "kind": "Deployment"}, "invalid object type: autoscaling/v1, Kind=Deployment"),
+        ({**scale, "spec": {"size": 1}}, ".spec.size: field not declared in schema"),
+        ([], "the body of an apply patch must be an object"),
+    ):
+        answer = apply(control_plane, f"{path}/web/scale", wrong)
+        assert answer.code in (400, 422) and said in answer.json["message"], answer.body
+    assert apply(control_plane, f"{path}/gone/scale", {**scale, "metadata": {}}).code == 404

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.api.catalogue import Resource
+from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import labels, status
 from apimachinery.meta.go_print import quoted
+from apimachinery.meta.objects import copied
 from apimachinery.meta.paths import Path, invalid
 from controlplane.apiserver.registry import metadata
+from controlplane.apiserver.registry.apply import apply
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
@@ -22,6 +25,7 @@ Object = dict[str, Any]
 SCALE = ("autoscaling", "v1", "Scale")
 _UNSET = -(2**31)
 _META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+_APPLIED_META = ("name", "namespace", "uid", "resourceVersion", "managedFields")
 
 
 def scale_of(obj: Object, resource: Resource) -> Object:
@@ -61,6 +65,13 @@ def _to_patch(obj: Object, resource: Resource) -> Object:
     return {**scale, "spec": {"replicas": _UNSET}} if _missing(obj, resource) else scale
 
 
+def _check_replicas(call: Call, replicas: int) -> None:
+    """Raises ApiError 422."""
+    if replicas < 0:
+        problem = invalid(Path("spec").child("replicas"), replicas, "must be greater than or equal to 0")
+        raise status.invalid("Scale.autoscaling", call.name, [problem])
+
+
 def _check_uid(call: Call, asked: Object, current: Object) -> None:
     """Raises ApiError 409 for a Scale of another object of that name."""
     uid, found = asked["metadata"].get("uid"), current["metadata"].get("uid")
@@ -87,9 +98,7 @@ async def update_scale(collection: Collection, call: Call, document: Any, media:
         if media is not None and replicas == _UNSET:
             path = _missing(shown, call.resource)
             raise status.bad_request(f"the spec replicas field {quoted(path)} cannot be empty")
-        if replicas < 0:
-            problem = invalid(Path("spec").child("replicas"), replicas, "must be greater than or equal to 0")
-            raise status.invalid("Scale.autoscaling", call.name, [problem])
+        _check_replicas(call, replicas)
         if isinstance(call.resource, DefinedResource):
             changed = call.resource.rules.with_replicas(await converted(current, call.resource), replicas)
             return await converted(changed, collection.resource)
@@ -97,3 +106,31 @@ async def update_scale(collection: Collection, call: Call, document: Any, media:
 
     written = await change_object(collection, call, call.name, change)
     return scale_of(await converted(written, call.resource), call.resource)
+
+
+async def apply_scale(collection: Collection, call: Call, document: Any) -> Object:
+    """PATCH of the Scale by an applied configuration (client-go's ApplyScale): its manager comes to own the workload's
+    replicas, as by the subresource scale. Raises ApiError 400, 404, 409 (another applier's replicas), 422."""
+    written, _ = await apply(collection, call, _of_workload(call, document))
+    return scale_of(written, call.resource)
+
+
+def _of_workload(call: Call, document: Any) -> Object:
+    """The configuration of the workload that says what the Scale's does."""
+    if not isinstance(document, dict) or not isinstance(document.get("metadata") or {}, dict):
+        raise status.bad_request("the body of an apply patch must be an object")
+    version, kind = document.get("apiVersion") or "", document.get("kind") or ""
+    if (version, kind) != ("autoscaling/v1", "Scale"):
+        raise status.bad_request(f"invalid object type: {version}, Kind={kind}")
+    for unknown in SCHEMA.unknown_fields(SCALE, document):
+        what = f"failed to create typed patch object ({call.namespace}/{call.name}; {version}, Kind={kind})"
+        raise status.bad_request(f"{what}: .{unknown}: field not declared in schema")
+    asked, resource, meta = read(call, copied(document), *SCALE), call.resource, document.get("metadata") or {}
+    config: Object = {"metadata": {field: meta[field] for field in _APPLIED_META if field in meta}}
+    if (replicas := (asked.get("spec") or {}).get("replicas")) is not None:
+        _check_replicas(call, replicas)
+        if isinstance(resource, DefinedResource):
+            config = resource.rules.with_replicas(config, replicas)
+        else:
+            config["spec"] = {"replicas": replicas}
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **config}

@@ -19,7 +19,7 @@ from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call, check_options
 from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.registry.metadata import place_in_namespace
-from controlplane.apiserver.registry.patch import JSON, MERGE, STRATEGIC
+from controlplane.apiserver.registry.patch import ACCEPTED, APPLY, JSON, MERGE, STRATEGIC
 from controlplane.apiserver.registry.race import Raced, begin_change
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.store import MAX_ATTEMPTS
@@ -27,7 +27,7 @@ from controlplane.apiserver.strategies.component_status import ComponentStatuses
 from controlplane.apiserver.strategies.eviction import evict
 from controlplane.apiserver.strategies.pod import bound
 from controlplane.apiserver.strategies.reviews import Reviews
-from controlplane.apiserver.strategies.scale import get_scale, update_scale
+from controlplane.apiserver.strategies.scale import apply_scale, get_scale, update_scale
 from controlplane.apiserver.strategies.token_request import TokenRequests
 from controlplane.apiserver.streams.pods import NodeStreams
 from controlplane.apiserver.tables.render import Tables
@@ -113,12 +113,15 @@ class Subresources:
         media = None
         if call.verb == "patch":
             media = decode.media_type(request.headers.get("Content-Type"))
-            if media not in (JSON, MERGE, STRATEGIC):
-                raise status.unsupported_media_type(media, (JSON, MERGE))
-            call.dry_run = check_options("PatchOptions", call.query, request.query.getall("dryRun", []))
-            doubled = None if media == JSON else call.collected
-            document = decode.decode_json(await decode.read_body(request), doubled)
+            if media not in ACCEPTED:
+                raise status.unsupported_media_type(media, (JSON, MERGE, APPLY))
+            dry_run = request.query.getall("dryRun", [])
+            call.dry_run = check_options("PatchOptions", call.query, dry_run, applying=media == APPLY)
+            doubled, data = None if media == JSON else call.collected, await decode.read_body(request)
+            document = await decode.yaml_of(data, doubled) if media == APPLY else decode.decode_json(data, doubled)
             remember(request, document)
+            if media == APPLY:
+                return self._scale_shown(request, call, await apply_scale(collection, call, document), wanted)
             if media == STRATEGIC and isinstance(call.resource, DefinedResource):
                 media = MERGE  # a Scale has no lists to merge
         else:

@@ -81,7 +81,11 @@ def test_a_browsers_token(control_plane: ControlPlane, namespace: str) -> None:
 
     def told(*protocols: str, path: str = f"{accounts}?watch=true", **more: str) -> tuple[int, str]:
         headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Protocol": ", ".join(protocols)}
-        headers |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="} | more
+        headers |= {
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            "Origin": "https://page",
+        } | more
         answer = control_plane.request("GET", path, headers=headers, anonymous=True)
         if answer.code == 101:
             return 101, answer.headers["sec-websocket-protocol"]

@@ -7,19 +7,23 @@ generator takes more than half a core, the note says so.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bench import api_scale
-from bench.api_rows import PODS, Row, prepare, rows
+from bench.api_rows import LONE, PODS, Row, prepare, rows
 from bench.api_server import PEER, Credentials, Server
-from bench.figure import Figure
+from bench.figure import Figure, p50
+from bench.storage import open_etcd, running_etcd
 
 WORDS = {"etcd": "etcd", "sqlite": "SQLite"}
 TIME_AIM, READ_AIM, EMBEDDED_AIM, CPU_AIM, MEMORY_AIM = 1 / 1.5, 1 / 3, 1 / 3, 0.5, 0.25
 DELIVERY_AIM, START_AIM = 3.0, 1.0  # milliseconds, seconds
+READS = 500
 
 
 def measure() -> list[Figure]:
@@ -28,7 +32,7 @@ def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="kubelab-bench-api-") as name:
         credentials = Credentials(Path(name))
         measured = {store: measure_one(store, credentials) for store in ("peer", "etcd", "sqlite")}
-        return [*figures(measured), *api_scale.measure(credentials)]
+        return [*figures(measured), _etcd_alone(measured["peer"], Path(name)), *api_scale.measure(credentials)]
 
 
 def measure_one(store: str, credentials: Credentials, work: Callable[[Server], list[Row]] = rows) -> list[Row]:
@@ -47,6 +51,25 @@ def measure_one(store: str, credentials: Credentials, work: Callable[[Server], l
         Row("memory idle", idle),
         Row(f"memory at most, {PODS:,} pods", peak),
     ]
+
+
+def _etcd_alone(peer: list[Row], directory: Path) -> Figure:
+    """What no server can be quicker than whose reads are consistent, beside the time that the aim leaves for all."""
+
+    async def reads(endpoint: str) -> list[float]:
+        store, found = await open_etcd(endpoint), []
+        for _ in range(READS):
+            began = time.perf_counter()
+            await store.current_revision()
+            found.append(time.perf_counter() - began)
+        await store.close()
+        return found
+
+    with running_etcd(directory / "alone") as endpoint:
+        alone = p50(asyncio.run(reads(endpoint)))
+    (lone,) = (row.seconds for row in peer if row.name == LONE)
+    floor = "the aim of one connection's GET"
+    return Figure("etcd's own answer to a consistent read", alone * 1e3, "ms", floor, lone * READ_AIM * 1e3)
 
 
 def figures(measured: dict[str, list[Row]]) -> list[Figure]:

@@ -25,6 +25,7 @@ PACED_SECONDS = 6.0
 SILENCE = 2.0  # seconds
 SPACE = "bench"
 PATH = f"/api/v1/namespaces/{SPACE}"
+LONE = "GET one pod, one connection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def rows(server: Server) -> list[Row]:
     made = itertools.count()
     row("create Pod", (request("POST", f"{PATH}/pods", pod(next(made))) for _ in range(PODS)), 3600)
     row("GET one pod", (request("GET", f"{PATH}/pods/pod-{n % PODS:05}") for n in itertools.count()))
-    row("GET one pod, one connection", (request("GET", f"{PATH}/pods/pod-{n:05}") for n in range(1000)), count=1)
+    row(LONE, (request("GET", f"{PATH}/pods/pod-{n:05}") for n in range(1000)), count=1)
     row(f"LIST {PODS:,} pods", itertools.repeat(request("GET", f"{PATH}/pods"), LISTS), 3600, 1)
     size = len(connections[0].body()) / 1e6
     measured[-1] = Row(measured[-1].name, measured[-1].seconds, measured[-1].cpu, f"{size:.1f} MB")
